@@ -1,0 +1,188 @@
+"""From the arrays of a reader to the one Dataset of the house, checked on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ondee.errors import ReadError
+from ondee.grid import Grid
+from ondee.units import VOCABULARY, tag
+
+__all__ = ["Label", "Variable", "assemble", "time_bounds"]
+
+Label = Literal["start", "end", "centre", "unknown"]
+"""Which moment of its interval a time coordinate names."""
+
+_NANOSECONDS = np.dtype("datetime64[ns]")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One quantity as a reader found it.
+
+    Parameters
+    ----------
+    values
+        ``(time, y, x)`` or ``(time, channel, y, x)``, row 0 north, in the vocabulary's unit, NaN where not observed;
+        ``(time, y)`` for what holds for a whole scan line.
+    packing
+        ``scale_factor``, ``add_offset``, ``dtype`` and ``_FillValue`` of the file, if it held packed integers:
+        a store keeps them, so that nothing is lost and nothing is invented.
+    attributes
+        Further attributes (``comment``, ``flag_values`` …).
+    """
+
+    values: NDArray[np.float32]
+    packing: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def time_bounds(times: ArrayLike, length: np.timedelta64 | int, label: Label) -> NDArray[np.datetime64]:
+    """Start and end of each interval from its label.
+
+    Parameters
+    ----------
+    times
+        Labels, ``(time,)``.
+    length
+        Length of an interval (an int is minutes).
+    label
+        What the labels name. ``"unknown"`` is read as ``"end"``, the custom of radar services,
+        and stays marked as unknown on the time coordinate.
+
+    Returns
+    -------
+    ndarray
+        ``(time, 2)``, datetime64[ns].
+
+    Examples
+    --------
+    >>> time_bounds(["2018-06-01T12:00"], 5, "end").astype("datetime64[m]").tolist()[0][0].isoformat()
+    '2018-06-01T11:55:00'
+    """
+    stamps = np.asarray(times, dtype=_NANOSECONDS)
+    span = np.timedelta64(length, "m") if isinstance(length, int) else length
+    span = span.astype("timedelta64[ns]")
+    start = {"start": stamps, "centre": stamps - span // 2}.get(label, stamps - span)
+    return np.stack([start, start + span], axis=1)
+
+
+def assemble(
+    variables: Mapping[str, Variable],
+    grid: Grid,
+    times: ArrayLike,
+    bounds: ArrayLike,
+    *,
+    label: Label,
+    product: str,
+    where: object,
+    channels: tuple[str, ...] = (),
+    **attributes: Any,
+) -> xr.Dataset:
+    """Make the Dataset that every reader returns.
+
+    Values outside the plausible range of their quantity become missing; how many, and the most
+    extreme, stand in the attributes ``implausible_count`` and ``implausible_extreme`` of the variable.
+
+    Parameters
+    ----------
+    variables
+        Quantity name → :class:`Variable`.
+    grid
+        Grid of the last two dimensions.
+    times
+        The product's own labels, ``(time,)``, UTC, strictly ascending.
+    bounds
+        Start and end of the interval each value stands for, ``(time, 2)``; equal for a snapshot.
+    label
+        Which moment of the interval the label names.
+    product
+        Name of the product, as a person says it.
+    where
+        The file, for errors.
+    channels
+        Names of the ``channel`` dimension, if a variable has one.
+    **attributes
+        Global attributes: ``version``, ``run``, ``institution``, ``licence`` …
+
+    Raises
+    ------
+    ReadError
+        If times are not strictly ascending, a bound is before its start, or a shape does not fit the grid.
+    """
+    stamps = np.asarray(times, dtype=_NANOSECONDS)
+    limits = np.asarray(bounds, dtype=_NANOSECONDS)
+    _check_times(stamps, limits, where)
+    coordinates: dict[str, Any] = {
+        "time": xr.Variable(
+            "time",
+            stamps,
+            attrs={"standard_name": "time", "axis": "T", "bounds": "time_bounds", "label": label},
+            encoding={"units": "seconds since 1970-01-01 00:00:00"},
+        ),
+        # Variables, not DataArrays: xarray would build an index for each of them twice.
+        **{name: coordinate.variable for name, coordinate in grid.coordinates().items()},
+        "time_bounds": xr.Variable(("time", "bounds"), limits),
+    }
+    if channels:
+        coordinates["channel"] = ("channel", np.asarray(channels, dtype=str))
+    data = {
+        name: xr.Variable(*_variable(name, variable, grid, (stamps.size, len(channels)), where))
+        for name, variable in variables.items()
+    }
+    known = {name: value for name, value in attributes.items() if value not in (None, "")}
+    return xr.Dataset(data, coords=coordinates, attrs={"Conventions": "CF-1.11", "product": product, **known})
+
+
+def _check_times(stamps: NDArray[np.datetime64], limits: NDArray[np.datetime64], where: object) -> None:
+    if stamps.size and np.isnat(stamps).any():
+        raise ReadError("a time is not set", where=where, fix="the file is damaged; fetch it again")
+    if (np.diff(stamps) <= np.timedelta64(0)).any():
+        index = int(np.argmax(np.diff(stamps) <= np.timedelta64(0)))
+        kind = "twice" if stamps[index] == stamps[index + 1] else "out of order"
+        raise ReadError(
+            f"times come {kind}: {stamps[index]} then {stamps[index + 1]}",
+            where=where,
+            fix="sort the frames by time and remove repeated ones; ondee never reorders inside a file",
+        )
+    if limits.shape != (stamps.size, 2) or (limits[:, 1] < limits[:, 0]).any():
+        raise ReadError(
+            "time_bounds do not give a start and a later end for each time",
+            where=where,
+            fix="the file is damaged; fetch it again",
+        )
+
+
+def _variable(
+    name: str, variable: Variable, grid: Grid, sizes: tuple[int, int], where: object
+) -> tuple[tuple[str, ...], NDArray[np.float32], dict[str, Any], dict[str, Any]]:
+    """Dimensions, values, attributes and encoding of one variable, its implausible values masked and counted."""
+    values = np.asarray(variable.values, dtype=np.float32)
+    steps, channels = sizes
+    length = {"time": steps, "channel": channels, "y": grid.ny, "x": grid.nx}
+    dims = {4: ("time", "channel", "y", "x"), 2: ("time", "y")}.get(values.ndim, ("time", "y", "x"))
+    expected = tuple(length[dim] for dim in dims)
+    if values.shape != expected:
+        raise ReadError(
+            f"{name} has shape {values.shape}, its coordinates say {expected}",
+            where=where,
+            fix="the file is damaged or of another product; fetch it again, or name its format",
+        )
+    attributes = {**({"grid_mapping": "crs"} if "x" in dims else {}), **variable.attributes}
+    low, high = VOCABULARY[name].plausible
+    with np.errstate(invalid="ignore"):
+        wrong = (values < low) | (values > high)
+    count = int(np.count_nonzero(wrong))
+    if count:
+        extremes = values[wrong]
+        attributes["implausible_count"] = count
+        attributes["implausible_extreme"] = float(extremes[np.argmax(np.abs(extremes))])
+        values = np.where(wrong, np.float32(np.nan), values)
+    attrs = tag(xr.DataArray(0.0), name, **attributes).attrs
+    return dims, values, attrs, dict(variable.packing)
