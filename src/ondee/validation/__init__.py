@@ -1,0 +1,1 @@
+"""Satellite rain judged against radar."""

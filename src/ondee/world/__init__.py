@@ -1,0 +1,1 @@
+"""A synthetic archive whose truth is known."""
