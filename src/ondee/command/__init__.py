@@ -1,0 +1,1 @@
+"""The work of each command: check the names, do it, write it, draw it."""

@@ -1,0 +1,201 @@
+import ast
+import inspect
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import ondee
+from fields import FRANCE, LAEA, radar, showers
+from ondee import cli
+from ondee.facts import survey
+from ondee.grid import Grid
+from ondee.terminal import block_map, coarse, show_survey
+
+
+@pytest.fixture
+def folder(tmp_path):
+    radar(showers(frames=3)).to_netcdf(tmp_path / "radar.nc", engine="h5netcdf")
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    told = capsys.readouterr()
+    return ended.value.code, told.out, told.err
+
+
+def test_version(capsys):
+    assert run(capsys, "--version")[:2] == (0, f"{ondee.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["look", "build", "floor", "demo"])
+def test_help_explains_every_option(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    documented = inspect.signature(getattr(cli, command)).parameters
+    for name in documented:
+        assert name.replace("_", "-") in out.lower().replace("\n", " "), name
+
+
+def test_bodies_are_short():
+    tree = ast.parse(inspect.getsource(cli))
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list):
+        body = function.body[1:] if ast.get_docstring(function) else function.body
+        assert body[-1].end_lineno - body[0].lineno + 1 <= 10, function.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("lok",), 'Did you mean "look"?'),
+        (("look", "--jsn", "x"), "Did you mean --json?"),
+        (("look",), "requires an argument"),
+        (("look", "x.nc", "--region", "1,2"), "west,south,east,north"),
+        (("look", "x.nc", "--option", "corner"), "NAME=VALUE"),
+        (("floor", "x.nc", "--interval", "5,middle"), "5,start"),
+        (("floor", "x.nc", "--style", "poster"), "paper"),
+        (("build",), "CONFIG"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_three_lines(capsys, arguments, words):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert [line.split()[0] for line in err.splitlines()] == ["error", "where", "fix"]
+
+
+def test_an_error_ends_with_1_and_three_lines(capsys, tmp_path):
+    code, out, err = run(capsys, "look", tmp_path / "none.nc")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[0] == "error  there is no such file or folder"
+    assert [line.split()[0] for line in err.splitlines()] == ["error", "where", "fix"]
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ondee.OndeeError):
+        cli.main(["--debug", "look", str(tmp_path / "none.nc")])
+
+
+def test_interrupted(capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ondee.command.look.look", stop)
+    assert run(capsys, "look", "x.nc")[0] == 130
+
+
+def test_a_closed_pipe_is_no_error(folder):
+    command = f"{sys.executable} -m ondee.cli look --json {folder / 'radar.nc'} | head -c 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+def test_look_prints_facts(capsys, folder):
+    code, out, err = run(capsys, "look", folder / "radar.nc")
+    assert (code, err) == (0, "")
+    for words in (
+        "a radar",
+        "2018-06-04 12:00:00 to 2018-06-04 12:10:00 UTC",
+        "3 in 1 file, every 5 min, none missing",
+    ):
+        assert words in out
+    assert "blank: not observed" in out
+
+
+def test_look_json_is_pure_and_the_same_facts(capsys, folder):
+    (folder / "notes.txt").write_text("no radar")
+    code, out, err = run(capsys, "look", folder, "--json")
+    assert (code, err) == (0, "")
+    tree = json.loads(out)
+    assert tree == json.loads(json.dumps(survey(folder).as_dict()))
+    assert tree["left_out"] == {str(folder / "notes.txt"): "no reader knows this file"}
+    assert tree["products"][0]["variables"][0]["statistics"]["wet_fraction"] == pytest.approx(0.3, abs=0.05)
+
+
+def test_look_at_a_region(capsys, folder):
+    _, out, _ = run(capsys, "look", folder / "radar.nc", "--json", "--region", "-2,45,1,47")
+    assert json.loads(out)["products"][0]["grid"]["shape"] == [20, 30]
+
+
+def test_look_draws_and_does_not_overwrite(capsys, folder):
+    arguments = ("look", folder / "radar.nc", "--png", folder / "map.png")
+    assert run(capsys, *arguments)[0] == 0
+    assert (folder / "map.png").read_bytes()[:4] == b"\x89PNG"
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (1, "") and "the file exists" in err
+    assert run(capsys, *arguments, "--force")[0] == 0
+
+
+def test_look_refuses_to_draw_two_products_as_one(capsys, folder):
+    radar(showers(), product="another").to_netcdf(folder / "other.nc", engine="h5netcdf")
+    code, _, err = run(capsys, "look", folder, "--png", folder / "map.png")
+    assert code == 1 and "2 products" in err
+    assert not (folder / "map.png").exists()
+
+
+def test_options_reach_the_reader(capsys, folder):
+    code, _, err = run(capsys, "look", folder / "radar.nc", "--option", "cornre=edge")
+    assert code == 1 and "no option 'cornre'" in err
+
+
+def test_demo_and_floor(capsys, tmp_path):
+    code, out, err = run(capsys, "demo", "--out", tmp_path, "--hours", "1", "--json")
+    assert (code, err) == (0, "")
+    tree = json.loads(out)
+    assert tree["attributes"]["half_hours"] == 2 and tree["attributes"]["product"] == "synthetic radar"
+    assert {path.name for path in tmp_path.iterdir()} == {"radar", "floor.nc", "floor.png", "map.png"}
+    assert len(list((tmp_path / "radar").iterdir())) == 12
+    code, out, _ = run(capsys, "floor", tmp_path / "radar", "--out", tmp_path / "f.nc", "--png", tmp_path / "f.svg")
+    assert code == 0 and "RMSE/mean" in out and (tmp_path / "f.svg").exists()
+    assert run(capsys, "demo", "--out", tmp_path, "--hours", "1")[0] == 1
+
+
+def test_the_demo_repeats_itself(capsys, tmp_path):
+    for name in ("a", "b"):
+        assert run(capsys, "demo", "--out", tmp_path / name, "--hours", "1")[0] == 0
+    for relative in ("floor.png", "map.png", *(f"radar/{path.name}" for path in (tmp_path / "a/radar").iterdir())):
+        assert (tmp_path / "a" / relative).read_bytes() == (tmp_path / "b" / relative).read_bytes(), relative
+
+
+# ---- in a terminal
+
+
+def test_coarse_blocks_are_means_of_observed_pixels():
+    field = radar(showers())["rain_rate"].isel(time=0)
+    blocks = coarse(field, 9, 10)
+    values = field.values.reshape(9, 10, 10, 12).transpose(0, 2, 1, 3).reshape(9, 10, 120).astype(float)
+    assert blocks == pytest.approx(np.nanmean(values, axis=-1))
+    assert np.isnan(coarse(field * np.nan, 4, 4)).all()
+
+
+def test_missing_dry_and_wet_are_drawn_apart():
+    grid = Grid(LAEA, 0, 0, 1000, 1000, 60, 60)
+    rain = np.zeros((1, 60, 60), np.float32)
+    rain[0, :20], rain[0, 40:] = np.nan, 3.0
+    lines = block_map(radar(rain, grid=grid)["rain_rate"].isel(time=0), colour=False, width=30).plain.splitlines()
+    rows = [line[1:-1] for line in lines[2:-2]]
+    assert {rows[0], rows[len(rows) // 2], rows[-1]} == {" " * len(rows[0]), "." * len(rows[0]), "*" * len(rows[0])}
+    assert "* 2" in lines[-1] and "blank: not observed" in lines[-1]
+
+
+@pytest.mark.parametrize(("colours", "marks"), [(None, "|"), ("truecolor", "▀")])
+def test_colours_only_where_the_terminal_has_them(folder, colours, marks):
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
+    console = Console(file=file, force_terminal=colours is not None, color_system=colours, width=100)
+    show_survey(survey(folder / "radar.nc"), console)
+    told = written.getvalue().decode()
+    assert marks in told
+    assert ("\x1b[" in told) == (colours is not None)
+
+
+def test_a_small_grid_is_drawn():
+    grid = FRANCE.crop(slice(0, 2), slice(0, 3))
+    assert block_map(radar(np.ones((1, 2, 3)), grid=grid)["rain_rate"].isel(time=0), colour=True).plain
