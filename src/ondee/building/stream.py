@@ -125,7 +125,8 @@ class Stream:
                 self.rejected += [Rejected(str(path), error.what) for path in item.granule.paths[:1]]
                 continue
             self.used.append(item)
-            self._held.append(dataset)
+            if dataset.sizes["time"]:
+                self._held.append(dataset)
 
     def _prepared(self, item: Item) -> xr.Dataset:
         """One granule: its variables, a rate for an amount, and what each frame stands for."""

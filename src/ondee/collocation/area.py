@@ -27,7 +27,9 @@ from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
 
 __all__ = ["Weights", "cell_area", "weights"]
 
-_FORMAT = 3
+_SLIVER = 1e-6
+"""Share of a cell below which an overlap is rounding."""
+_FORMAT = 4
 """Version of the cached files: raise it when the computation changes."""
 
 
@@ -169,7 +171,8 @@ def _area_weights(source: Grid, target: Grid) -> Weights:
     else:
         true = _quadrilateral_areas(*_corners(source, equal_area)) / _quadrilateral_areas(corners_x, corners_y)
         share = pieces * true.ravel()[pixels] / _quadrilateral_areas(*_corners(target, equal_area))[rows, columns]
-    return _compressed(source, target, rows * target.nx + columns, pixels, share)
+    kept = share > _SLIVER
+    return _compressed(source, target, (rows * target.nx + columns)[kept], pixels[kept], share[kept])
 
 
 def _cut_at_the_seam(x: NDArray[np.float64], target: Grid) -> NDArray[np.float64]:

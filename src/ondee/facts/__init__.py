@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ondee.facts.tally import QUALITY_THRESHOLDS, WET, Choice, Tally, tally_of
 from ondee.grid import Region
 from ondee.progress import track
 from ondee.source import Granule, by_formats, gathered
+from ondee.source.stored import inputs
 
 __all__ = [
     "QUALITY_THRESHOLDS",
@@ -112,7 +114,8 @@ def survey(
             failure = failure or error
             left_out[str(granule.paths[0])] = error.what
             continue
-        tally_of(tallies, granule, dataset).add(granule, dataset, choice)
+        if dataset.sizes["time"]:
+            tally_of(tallies, granule, dataset).add(granule, dataset, choice)
     if failure is not None and not tallies:
         raise failure
     _require_choice(tallies, choice)
@@ -127,13 +130,21 @@ def _granules(
     failure: ReadError | None = None
     for name, files in sorted(by_name.items()):
         try:
-            granules += gathered(name, files, **options)
+            granules += [part for granule in gathered(name, files, **options) for part in _parts(granule)]
         except ReadError as error:
             failure = failure or error
             left_out |= {str(file): error.what for file in files}
     if failure is not None and not granules:
         raise failure
     return granules
+
+
+def _parts(granule: Granule) -> list[Granule]:
+    """Pieces of a granule that fit in memory; of a store, those of each input."""
+    if granule.format.name == "stored" and "input" not in granule.options:
+        chosen = [replace(granule, options={**granule.options, "input": name}) for name in inputs(granule.paths[0])]
+        return [piece for part in chosen for piece in part.pieces()]
+    return granule.pieces()
 
 
 def _require_choice(tallies: list[Tally], choice: Choice) -> None:

@@ -29,7 +29,7 @@ __all__ = [
     "read_each",
 ]
 
-FORMATS = ("imerg", "odim", "meteofrance", "seviri", "nwcsaf", "weather4cast", "patches", "cf")
+FORMATS = ("imerg", "odim", "meteofrance", "seviri", "nwcsaf", "weather4cast", "patches", "stored", "cf")
 """Modules of ``ondee.source`` in the order in which a file is tried; ``cf``, the most general, comes last."""
 
 PathLike = str | Path

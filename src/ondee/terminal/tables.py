@@ -235,7 +235,8 @@ def show_build(report: dict[str, Any], console: Console) -> None:
     size = f"{report['bytes'] / 1e6:.1f} MB"
     table.add_row("size", f"at most {size} before compression" if report["dry_run"] else size)
     for name, counts in report["removed"].items():
-        table.add_row("removed", f"{name}: " + (", ".join(f"{n} {rule}" for rule, n in counts.items()) or "nothing"))
+        lost = [f"{n:,} {rule.replace('_removed', '').replace('_', ' ')}" for rule, n in counts.items() if n]
+        table.add_row("removed", f"{name}: {', '.join(lost) or 'nothing'}")
     console.print(table)
     for bad in report["rejected"][:_LISTED]:
         console.print(f"  {bad['path']}: {bad['reason']}", soft_wrap=True, highlight=False, markup=False)
