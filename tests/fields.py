@@ -38,6 +38,7 @@ class Fake:
     """A format whose files are Datasets in memory."""
 
     name = "fake"
+    long = False
     options: Mapping[str, str] = {}
 
     def __init__(self, held: Mapping[str, xr.Dataset]) -> None:

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archives import concatenated, radar, times
+from archives import RADAR, concatenated, radar, times
 from ondee.collocation.calendar import floor_to, means, overlap, step_of, with_interval
-from ondee.errors import ConfigError, ReadError
+from ondee.collocation.regrid import regrid
+from ondee.errors import ConfigError, ReadError, UnitError
 
 HALF = np.timedelta64(30, "m")
 
@@ -87,3 +88,18 @@ def test_steps_start_at_midnight():
     assert step_of(np.datetime64("1970-01-04T05:00", "ns"), np.timedelta64(2, "D")) == np.datetime64("1970-01-03")
     bounds = np.array([["2018-06-04T12:00", "2018-06-04T12:05"]], "datetime64[ns]")
     assert overlap(bounds, bounds[:, 0], bounds[:, 1]).item() == 300
+
+
+def test_codes_and_decibels_have_no_mean():
+    data = radar(times("2018-06-04T12:00", 6)).rename(rain_rate="microwave_source")
+    with pytest.raises(UnitError, match="no mean"):
+        means(data, ["2018-06-04T12:00"])
+    kept = means(data.isel(time=[0]), ["2018-06-04T12:00"], length=np.timedelta64(5, "m"))
+    np.testing.assert_array_equal(kept["microwave_source"], data["microwave_source"][:1])
+    with pytest.raises(UnitError, match="no mean"):
+        regrid(data.rename(microwave_source="reflectivity"), RADAR.pad(-5))
+
+
+def test_lost_bounds_are_named():
+    with pytest.raises(ReadError, match="no time_bounds"):
+        means(radar(times("2018-06-04T12:00", 6))[["rain_rate"]], ["2018-06-04T12:00"])

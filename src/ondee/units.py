@@ -17,7 +17,7 @@ import xarray as xr
 
 from ondee.errors import UnitError
 
-__all__ = ["VOCABULARY", "WET", "Quantity", "canonical", "require", "tag", "to_amount", "to_rate"]
+__all__ = ["VOCABULARY", "WET", "Quantity", "canonical", "refuse_mean", "require", "tag", "to_amount", "to_rate"]
 
 
 WET = 0.1
@@ -41,7 +41,7 @@ class Quantity:
     plausible
         Inclusive bounds of a physically plausible value, in `units`.
     averaged
-        Whether a mean of it makes sense; False for codes and clocks.
+        Whether a mean of it makes sense; False for codes, clocks and decibels.
     """
 
     name: str
@@ -69,7 +69,9 @@ VOCABULARY: dict[str, Quantity] = {
     for quantity in (
         Quantity("rain_rate", "mm h-1", "rain rate", "lwe_precipitation_rate", _RAIN),
         Quantity("rain_amount", "mm", "rain amount", "lwe_thickness_of_precipitation_amount", (0.0, 1000.0)),
-        Quantity("reflectivity", "dBZ", "radar reflectivity", "equivalent_reflectivity_factor", (-40.0, 80.0)),
+        Quantity(
+            "reflectivity", "dBZ", "radar reflectivity", "equivalent_reflectivity_factor", (-40.0, 80.0), averaged=False
+        ),
         Quantity("quality", "1", "quality of the observation, 0 worst, 1 best", "", _FRACTION),
         Quantity(
             "brightness_temperature",
@@ -201,6 +203,23 @@ def require(array: xr.DataArray, quantity: str, *, where: object) -> xr.DataArra
             fix=_conversion(str(units), entry),
         )
     return array
+
+
+def refuse_mean(name: object, *, where: object) -> None:
+    """Refuse to average a quantity that has no mean.
+
+    Raises
+    ------
+    UnitError
+        If the quantity is a code, a clock or a logarithm.
+    """
+    entry = VOCABULARY.get(str(name))
+    if entry is not None and not entry.averaged:
+        raise UnitError(
+            f"{name} holds codes, clocks or decibels, which have no mean",
+            where=where,
+            fix="keep it on its own grid and step, leave it out, or turn reflectivity into rain (option z_r)",
+        )
 
 
 def _conversion(units: str, entry: Quantity) -> str:

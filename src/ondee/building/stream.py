@@ -13,9 +13,9 @@ import xarray as xr
 from ondee.building.inventory import Item, Rejected
 from ondee.collocation import mask_by_quality, means, regrid, with_interval
 from ondee.config import InputConfig
-from ondee.errors import GridError, OndeeError, ReadError
+from ondee.errors import OndeeError, ReadError
 from ondee.grid import Grid, Region
-from ondee.units import VOCABULARY, to_rate
+from ondee.units import to_rate
 
 __all__ = ["Stream"]
 
@@ -183,9 +183,6 @@ class Stream:
         masked = self._masked(frames)
         if settings.time == "label":
             return masked
-        clocks = [name for name in masked.data_vars if not VOCABULARY[str(name)].averaged]
-        if clocks and masked.sizes["time"] > 1:
-            self._refuse_average(str(clocks[0]))
         made = means(masked, [start], length=length, time_coverage=settings.time_coverage)
         self._count(made, ("pixels_removed_by_time",))
         return made
@@ -207,9 +204,6 @@ class Stream:
         if block is not None:
             rows, columns = block
             return dataset.isel(y=rows, x=columns).assign_coords(self.target.coordinates())
-        codes = [name for name in dataset.data_vars if not VOCABULARY[str(name)].averaged]
-        if codes:
-            self._refuse_average(str(codes[0]))
         made = regrid(
             dataset,
             self.target,
@@ -224,13 +218,6 @@ class Stream:
         """Whether a frame goes into the store as it is."""
         same_grid = self.target is None or Grid.of(frame).block(self.target) is not None
         return same_grid and (self.settings.time == "label" or span == np.timedelta64(self.minutes, "m"))
-
-    def _refuse_average(self, name: str) -> None:
-        raise GridError(
-            f"{name} holds codes or clocks, which have no mean",
-            where=", ".join(self.settings.paths),
-            fix="store it on its own grid and step (grid: {like: …}), or leave it out of variables",
-        )
 
     def _count(self, dataset: xr.Dataset, names: tuple[str, ...] = _COUNTS[:2]) -> None:
         for array in dataset.data_vars.values():

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ondee.errors import ConfigError, ReadError
 from ondee.source.assembly import Label, time_bounds
-from ondee.units import tag
+from ondee.units import refuse_mean, tag
 
 __all__ = ["HALF_HOUR", "floor_to", "means", "overlap", "step_of", "with_interval"]
 
@@ -122,16 +122,19 @@ def means(
     ------
     ReadError
         If frames overlap each other, or are snapshots without an interval.
+    UnitError
+        If a variable that has no mean (codes, clocks, decibels) has several frames in a window.
     """
     windows = np.atleast_1d(np.asarray(starts, "datetime64[ns]"))
     ends = windows + length.astype("timedelta64[ns]")
-    bounds = np.asarray(dataset["time_bounds"].values)
-    _refuse_overlaps(bounds, dataset)
+    bounds = _bounds(dataset)
     shared = overlap(bounds, windows, ends) / float(length / _SECOND)
     data = {}
     for name, array in dataset.data_vars.items():
         if array.dims[0] != "time" or not {"y", "x"} <= set(array.dims):
             continue
+        if ((shared > 0).sum(axis=1) > 1).any():
+            refuse_mean(name, where=dataset.attrs.get("product", "ondee.collocation.means"))
         value, seen = _weighted(np.asarray(array.values, np.float32), shared)
         short = (seen < time_coverage - _EVEN) | (seen == 0)
         value[short] = np.nan
@@ -177,9 +180,16 @@ def _weighted(
     return total, seen
 
 
-def _refuse_overlaps(bounds: NDArray[np.datetime64], dataset: xr.Dataset) -> None:
-    """Refuse frames that cannot be averaged."""
+def _bounds(dataset: xr.Dataset) -> NDArray[np.datetime64]:
+    """Start and end of each frame; frames that cannot be averaged are refused."""
     product = dataset.attrs.get("product", "dataset")
+    if "time_bounds" not in dataset.coords:
+        raise ReadError(
+            "there are no time_bounds: nothing says which interval each frame stands for",
+            where=product,
+            fix="drop variables with drop_vars (a selection by name loses time_bounds), or call with_interval",
+        )
+    bounds = np.asarray(dataset["time_bounds"].values)
     if (bounds[:, 1] <= bounds[:, 0]).any():
         raise ReadError(
             "the frames are snapshots: nothing says which interval each stands for",
@@ -193,3 +203,4 @@ def _refuse_overlaps(bounds: NDArray[np.datetime64], dataset: xr.Dataset) -> Non
             where=product,
             fix="keep frames that do not overlap, or give their true interval with ondee.collocation.with_interval",
         )
+    return bounds

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ondee.collocation.area import Weights, weights
 from ondee.errors import ConfigError, GridError
 from ondee.grid import Grid
-from ondee.units import VOCABULARY, WET, tag
+from ondee.units import VOCABULARY, WET, refuse_mean, tag
 
 __all__ = ["apply", "apply_statistics", "mask_by_quality", "regrid"]
 
@@ -122,6 +122,8 @@ def regrid(
     ------
     GridError
         If the grids do not overlap, or one is a local plane and the other not.
+    UnitError
+        If a variable has no mean: codes, clocks, decibels.
     """
     source = Grid.of(dataset)
     matrix = weights(source, target, footprint=footprint)
@@ -129,6 +131,7 @@ def regrid(
     first = "rain_rate" if "rain_rate" in fields else fields[0]
     data: dict[str, xr.DataArray] = {}
     for name in fields:
+        refuse_mean(name, where=dataset.attrs.get("product", "ondee.collocation.regrid"))
         array = dataset[name]
         value, share = apply(matrix, np.asarray(array.values, np.float32))
         short = (share < coverage - _EVEN) | (share == 0)
@@ -215,7 +218,8 @@ def mask_by_quality(
         low = low | quality.isnull()
     made = dataset.copy()
     for name in dataset.data_vars:
-        if VOCABULARY[str(name)].standard_name.startswith("lwe_") or name == "reflectivity":
+        quantity = VOCABULARY.get(str(name))
+        if quantity is not None and (quantity.standard_name.startswith("lwe_") or name == "reflectivity"):
             array = dataset[name]
             lost = low & array.notnull()
             made[name] = array.where(~low)
