@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -236,7 +235,10 @@ def building() -> list[Row]:
 
 
 def _peak(folder: Path, days: int) -> float:
-    """Largest resident memory of the process that builds, MB."""
+    """Largest resident memory of the process that builds, MB.
+
+    ``VmHWM`` begins anew with a process; ``ru_maxrss`` would inherit the size of the one that started it.
+    """
     (folder / "radar").mkdir(parents=True)
     grid = Grid(LOCAL, 0, 800_000, 1000, 1000, 800, 800)
     rain = np.rint(_rain(6, grid.shape) / 0.12) * 0.12
@@ -248,8 +250,8 @@ def _peak(folder: Path, days: int) -> float:
     config = folder / "build.yaml"
     config.write_text(yaml.safe_dump(settings))
     code = (
-        "import resource, sys; from ondee.building import build; build(sys.argv[1]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "import sys; from ondee.building import build; build(sys.argv[1]);"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=True)
     return float(done.stdout) / 1024
@@ -267,5 +269,4 @@ def _hour(path: Path, grid: Grid, rain: NDArray[np.float32], start: np.datetime6
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main()

@@ -17,7 +17,8 @@ from archives import RADAR, radar, times, tree, write_frames
 from ondee.building import build
 from ondee.errors import ConfigError, StoreError
 from ondee.grid import Grid
-from ondee.store import Store, locked
+from ondee.output import locked
+from ondee.store import Store
 
 DAYS = [f"2018-06-{day:02d}" for day in (4, 5, 6, 7)]
 LATTICE = {"region": [1.0, 45.5, 1.6, 46.0], "step": 0.1}

@@ -163,5 +163,20 @@ def test_a_footprint_reaches_beyond_the_cell_and_stays_normalised():
     # Half the peak at 0.8 cells from the centre: between the neighbour at 1 cell and the peak.
     expected = np.exp(-0.5 * (1 / (1.6 / 2.3548)) ** 2)
     assert image[row, column + 1] / middle == pytest.approx(expected, abs=0.06)
-    with pytest.raises(GridError, match="footprint"):
-        weights(source, target, footprint=-1.0)
+    for width in (-1.0, 0.1, 30.0):
+        with pytest.raises(GridError, match="footprint"):
+            weights(source, target, footprint=width)
+
+
+@pytest.mark.parametrize("width", [0.8, 1.0, 1.6, 2.5])
+def test_a_footprint_is_as_wide_as_it_says(width):
+    """Moments of the response of one cell along its row."""
+    source = Grid(LAEA, 0.0, 0.0, 100.0, 1000.0, 210, 21)
+    target = Grid(LAEA, 0.0, 0.0, 1000.0, 1000.0, 21, 21)
+    made = weights(source, target, footprint=width, cache=False).matrix()
+    response = made[[10 * target.nx + 10]].toarray().reshape(source.shape).sum(axis=0)
+    distance = (source.x - target.x[10]) / 1000.0
+    centre = (response * distance).sum() / response.sum()
+    deviation = np.sqrt((response * (distance - centre) ** 2).sum() / response.sum())
+    assert centre == pytest.approx(0.0, abs=1e-5)
+    assert deviation * np.sqrt(8 * np.log(2)) == pytest.approx(width, rel=0.01)

@@ -29,7 +29,7 @@ def brute(matrix, frame, wet):
         mean = (w * v).sum()
         spread = np.sqrt(max((w * v * v).sum() - mean**2, 0))
         out[0, cell], out[2, cell], out[3, cell] = mean, w[v >= np.float32(wet)].sum(), v.max()
-        out[4, cell] = spread / mean if mean > 0 else np.nan
+        out[4, cell] = spread / mean if mean >= 0.1 * wet else np.nan
     return out.reshape(5, *matrix.target.shape)
 
 

@@ -66,7 +66,8 @@ def caught_nearby(file, node):
         ):
             for handler in block.handlers:
                 caught = [] if handler.type is None else getattr(handler.type, "elts", [handler.type])
-                if name in map(ast.unparse, caught) and any(isinstance(n, ast.Raise) for n in ast.walk(handler)):
+                raises_again = any(isinstance(n, ast.Raise) for n in ast.walk(handler))
+                if {name, "Exception"} & set(map(ast.unparse, caught)) and raises_again:
                     return name not in FAMILY
     return False
 

@@ -135,6 +135,32 @@ def test_a_frame_that_is_not_there(choice):
         one_frame(radar(showers()), **choice)
 
 
+def test_a_title_says_run_and_version_and_stays_above_its_map():
+    field = one_frame(radar(showers()).assign_attrs(run="Late", version="V07"))
+    assert draw_map(field).axes[0].get_title(loc="left") == "a radar Late V07  ·  2018-06-04 12:00 UTC"
+    wordy = draw_map(field.assign_attrs(product="a product with a very long name " * 3))
+    lines = wordy.axes[0].get_title(loc="left").split("\n")
+    assert len(lines) == 3 and lines[-1] == "2018-06-04 12:00 UTC" and max(map(len, lines)) <= 57
+    wordy.canvas.draw()
+    brief = draw_map(field)
+    brief.canvas.draw()
+    assert wordy.axes[0].get_window_extent().width == pytest.approx(brief.axes[0].get_window_extent().width, rel=0.05)
+
+
+def test_a_wide_map_has_its_colour_bar_below():
+    wide = Grid(GEOSTATIONARY, -5.57e6, 5.57e6, 100_000, 100_000, 111, 28)
+    figure = draw_map(one_frame(radar(showers(wide), grid=wide)))
+    figure.canvas.draw()
+    field, bar = (ax.get_window_extent() for ax in figure.axes)
+    assert bar.y1 < field.y0 and bar.width > 3 * bar.height
+
+
+def test_latitudes_stand_on_the_map_where_no_parallel_reaches_its_edge():
+    figure = draw_map(one_frame(radar(showers(GRIDS["disk"]), grid=GRIDS["disk"])))
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert "60°N" in words and "0°" in words and "60°S" in words
+
+
 def test_a_map_needs_one_field():
     with pytest.raises(ConfigError, match="a map needs"):
         draw_map(radar(showers())["rain_rate"])
@@ -174,6 +200,22 @@ def test_the_floor_has_four_panels_with_bands_and_names(style, tmp_path):
         heights = sorted(text.get_window_extent().y0 for text in ax.texts)
         assert min(np.diff(heights)) > 5, "two names overlap"
     assert "6\u202f439 cells with rain" in figure.get_suptitle()
+
+
+def test_errors_that_lie_far_apart_are_drawn_on_decades():
+    made = floor()
+    assert draw_floor(made).axes[1].get_yscale() == "linear"
+    for suffix in ("", "_low", "_high"):
+        made[f"normalised_rmse{suffix}"][1] *= 6
+    panel = draw_floor(made).axes[1]
+    assert panel.get_yscale() == "log"
+    heights = sorted(text.get_window_extent().y0 for text in panel.texts)
+    assert len(heights) == 2 and np.diff(heights)[0] > 20
+
+
+def test_the_floor_says_when(tmp_path):
+    words = draw_floor(floor().assign_attrs(period="2018-06-04T12:00 to 2018-06-04T18:00")).get_suptitle()
+    assert "2018-06-04 12:00 to 2018-06-04 18:00 UTC" in words
 
 
 def test_the_floor_survives_undefined_scores(tmp_path):

@@ -1,6 +1,7 @@
 """What the README shows is run, and the configurations that ship can be read."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ def place(tmp_path_factory):
     """A folder in which `ondee demo` has run."""
     folder = tmp_path_factory.mktemp("readme")
     run(["demo", "--out", "demo"], folder)
+    shutil.copytree(ROOT / "configs", folder / "configs")
     return folder
 
 
@@ -41,11 +43,11 @@ def test_python_runs_as_it_stands(place):
 
 def commands():
     lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("ondee ") and "CONFIG" not in line]
+    return [line for line in lines if line.startswith("ondee ")]
 
 
-def test_there_are_commands():
-    assert len(commands()) >= 4
+def test_there_are_commands_and_configurations():
+    assert len(commands()) >= 5 and len(list((ROOT / "configs").glob("*.yaml"))) >= 3
 
 
 @pytest.mark.parametrize("line", commands())

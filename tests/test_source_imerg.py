@@ -505,6 +505,17 @@ def test_all_missing_stays_missing(tmp_path: Path) -> None:
     assert bool(again["rain_rate"].isnull().all()) and bool(again["microwave_source"].isnull().all())
 
 
+def test_a_minute_outside_the_half_hour_is_no_minute(tmp_path: Path) -> None:
+    data = made(small())
+    path = write(tmp_path / file_name(START), data)
+    with h5py.File(path, "r+") as file:
+        node = file["Grid/Intermediate/MWobservationTime"]
+        node[0, 0, 0], node[0, 1, 0] = 200, -1
+    minute = source.open(path)["microwave_minute"]
+    assert minute.attrs["implausible_count"] == 2
+    assert np.isnan(minute.values[0, -1, :2]).all()
+
+
 def test_only_what_is_asked(tmp_path: Path) -> None:
     path = write(tmp_path, made(small(), quantities=("rain_rate", "random_error")))
     assert list(source.open(path, variables="random_error")) == ["random_error"]

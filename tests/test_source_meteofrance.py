@@ -190,11 +190,18 @@ def test_reflectivity_keeps_three_values(tmp_path):
     old = FORMAT.read((radar(tmp_path, "reflectivity_old_NW_2016_08.3.npz", data),))["reflectivity"]
     assert old.values[0, 0, :4].tolist() == pytest.approx([np.nan, -40, 8, 41], nan_ok=True)
     data[0, 0, :4] = [-200, -100, -90, 415]
-    path = radar(tmp_path, "reflectivity_new_NW_2018_12.2.npz", data)
+    path = radar(tmp_path, "reflectivity_new_NW_2018_12.2.npz", data, objects(dt.datetime(2018, 12, 11)))
     new = FORMAT.read((path,))["reflectivity"]
     assert new.values[0, 0, :4].tolist() == pytest.approx([np.nan, -40, -9, 41.5], nan_ok=True)
     rain = FORMAT.read((path,), z_r=(200, 1.6))["rain_rate"].values[0, 0, :4]
     assert rain.tolist() == pytest.approx([np.nan, 0, 0.01, 14.3], nan_ok=True, abs=0.03)
+
+
+@pytest.mark.parametrize("year", [1, 2017, 9999])
+def test_dates_of_another_month_than_the_name_are_refused(tmp_path, year):
+    path = radar(tmp_path, data=codes(frames=1), dates=objects(dt.datetime(year, 8, 21)))
+    with pytest.raises(ReadError, match=r"no time of an observation|the name says 2016-08"):
+        FORMAT.times((path,))
 
 
 def test_dates_out_of_order_or_repeated_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,6 +33,10 @@ app = App(
 app.register_install_completion_command(help="Install the completion of your shell.")
 
 
+_OWN = frozenset({"paths", "png", "region", "variable", "time", "channel", "format", "force"})
+"""Names of the command's own parameters."""
+
+
 def _region(_: Any, tokens: Sequence[Any]) -> tuple[float, float, float, float]:
     """Read ``W,S,E,N``."""
     numbers = [float(word) for word in tokens[0].value.split(",")]
@@ -41,14 +46,22 @@ def _region(_: Any, tokens: Sequence[Any]) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _options(_: Any, tokens: Sequence[Any]) -> dict[str, Any]:
-    """Read ``NAME=VALUE``, each value as YAML reads it."""
+def _options(_: Any, tokens: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Read some ``NAME=VALUE``, each value as YAML reads it."""
     import yaml
 
     pairs = [token.value.partition("=") for token in tokens]
     if not all(name and equals for name, equals, _ in pairs):
         raise ValueError("write an option as NAME=VALUE")
-    return {name: yaml.safe_load(value) for name, _, value in pairs}
+    taken = [name for name, _, _ in pairs if name in _OWN]
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise ValueError("an option is given twice")
+    if taken:
+        raise ValueError(f"{taken[0]} is no option of a reader: write --{taken[0]}")
+    try:
+        return [(name, yaml.safe_load(value)) for name, _, value in pairs]
+    except yaml.YAMLError as error:
+        raise ValueError("a value cannot be understood: " + str(error).splitlines()[0]) from error
 
 
 def _interval(_: Any, tokens: Sequence[Any]) -> tuple[float, str]:
@@ -66,8 +79,8 @@ Region = Annotated[
     Parameter(converter=_region, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True, metavar="W,S,E,N"),
 ]
 Options = Annotated[
-    dict[str, Any] | None,
-    Parameter(name="--option", converter=_options, n_tokens=1, accepts_keys=False, metavar="NAME=VALUE"),
+    list[tuple[str, Any]] | None,
+    Parameter(name="--option", converter=_options, n_tokens=1, accepts_keys=False, metavar="NAME=VALUE", negative=()),
 ]
 Interval = Annotated[
     tuple[float, Literal["start", "end", "centre"]] | None,
@@ -116,7 +129,7 @@ def look(
     from ondee.command.look import look as work
 
     chosen = {"region": region, "variable": variable, "time": time, "channel": channel, "format": format}
-    found = work(paths, png=png, force=force, **chosen, **(option or {}))
+    found = work(paths, png=png, force=force, **chosen, **dict(option or ()))
     if json:
         _print_json(found.as_dict())
     else:
@@ -216,7 +229,7 @@ def floor(
     from ondee.command.floor import measure
 
     how = {"region": region, "quality": quality, "interval": interval, "coverage": coverage, "block": block}
-    what = {"format": format, **(option or {})}
+    what = {"format": format, **dict(option or ())}
     draws = {"replicates": replicates, "seed": seed}
     found = measure(radar, what, out=out, png=png, style=style, force=force, **how, **draws)
     _show_floor(found, json)
@@ -259,12 +272,19 @@ def _console() -> Console:
     """Standard output; as wide as the tables need where it is not a terminal."""
     from rich.console import Console
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows few letters
     console = Console()
     return console if console.is_terminal else Console(width=120, color_system=None)
 
 
 def _print_json(tree: Any) -> None:
-    print(json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file name in no known encoding, or a terminal that knows few letters
+        text = json.dumps(tree, indent=2, allow_nan=False)
+    print(text)
 
 
 def _note(message: Warning | str, *_: Any, **__: Any) -> None:

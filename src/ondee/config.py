@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ondee.errors import ConfigError
 
 __all__ = ["BuildConfig", "Chunks", "GridConfig", "InputConfig", "Interval", "Splits", "load"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$")]
+
+
+def _iso(value: Any) -> Any:
+    """Text of what YAML takes for a date by itself."""
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def _real(value: str) -> str:
+    """Refuse the 30th of February, and years in which nothing was observed."""
+    if not 1950 <= dt.datetime.fromisoformat(value).year < 2200:
+        raise ValueError("a time between 1950 and 2200 is needed")
+    return value
+
+
+_Moment = Annotated[
+    str,
+    BeforeValidator(_iso),
+    Field(pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$"),
+    AfterValidator(_real),
+]
+
+
+def _is_box(west: float, south: float, east: float, north: float) -> bool:
+    return -360 <= west < east <= 540 and east - west <= 360 and -90 <= south < north <= 90
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=False, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class GridConfig(_Part):
@@ -29,15 +55,25 @@ class GridConfig(_Part):
     """
 
     like: str | None = None
+    """Name of the input whose grid is taken."""
     region: tuple[float, float, float, float] | None = None
+    """West, south, east, north in degrees: the cells that touch it."""
     step: Annotated[float, Field(gt=0)] = 0.1
+    """Cell size in degrees of a lattice on multiples of it; 0.1 is IMERG's. Used with `region` alone."""
     crs: str | None = None
+    """Projection of a grid spelled out, as PROJ, WKT or EPSG text."""
     west: float | None = None
+    """Outer edge of the first column, in the unit of `crs` (m or degrees)."""
     north: float | None = None
+    """Outer edge of the first row, in the unit of `crs`."""
     dx: float | None = None
+    """Width of a cell, in the unit of `crs`."""
     dy: float | None = None
+    """Height of a cell, in the unit of `crs`."""
     nx: int | None = None
+    """Number of columns."""
     ny: int | None = None
+    """Number of rows."""
 
     @model_validator(mode="after")
     def _one_way(self) -> GridConfig:
@@ -45,6 +81,8 @@ class GridConfig(_Part):
         if self.crs is not None:
             if None in spelled or self.like:
                 raise ValueError("crs needs west, north, dx, dy, nx and ny beside it, and no like")
+        elif self.region is not None and not _is_box(*self.region):
+            raise ValueError("region: give west, south, east, north in degrees, west < east and south < north")
         elif self.like is None and self.region is None:
             raise ValueError("give like: an input's name, or region: [west, south, east, north], or crs and its edges")
         return self
@@ -53,8 +91,10 @@ class GridConfig(_Part):
 class Interval(_Part):
     """What each frame stands for, where the product leaves it open."""
 
-    minutes: Annotated[float, Field(gt=0)]
+    minutes: Annotated[float, Field(gt=0, le=44640)]
+    """Length of the interval, min."""
     label: Literal["start", "end", "centre"]
+    """What the product's time label names."""
 
 
 class InputConfig(_Part):
@@ -63,24 +103,29 @@ class InputConfig(_Part):
     paths: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files, folders or glob patterns, beside the configuration file unless absolute."""
     format: str | None = None
+    """Name of the reader, to bypass recognition."""
     options: dict[str, Any] = {}
-    """Options of the reader."""
+    """Options of the reader, by name."""
     variables: tuple[str, ...] = ()
     """Quantities to store; empty for all the reader gives."""
     rate: bool = False
-    """Turn rain_amount into rain_rate."""
+    """Turn `rain_amount` (mm) into `rain_rate` (mm/h)."""
     quality: _Share | None = None
-    """Lowest quality kept, applied before anything is averaged. It belongs to the product."""
+    """Lowest quality kept, 0 to 1, applied before anything is averaged; none if left out. It belongs to the product."""
     unknown_quality: Literal["keep", "remove"] = "keep"
+    """What becomes of pixels without a quality, where `quality` is given."""
     interval: Interval | None = None
+    """What each frame stands for, where the product leaves it open or gives a snapshot."""
     time: Literal["mean", "label"] = "mean"
-    """``mean``: average over each step; ``label``: the frame whose label is the start of the step."""
+    """`mean`: average over each step; `label`: the frame whose label is the start of the step, as it is."""
     time_coverage: _Share = 1.0
+    """Smallest share of a step that must be observed at a pixel: 1 asks for 6 of 6 five-minute frames, 0.83 for 5."""
     coverage: _Share = 0.95
-    footprint: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Width of the target instrument's response, in cells of the store's grid."""
+    """Smallest share of a cell's area that must be observed."""
+    footprint: Annotated[float, Field(ge=0.8, le=10)] | None = None
+    """Full width at half maximum of the target instrument's response, in cells of the store; none if left out."""
     statistics: bool = False
-    """Add wet fraction, maximum and variability of rain inside each cell."""
+    """Add `wet_fraction`, `rain_maximum` and `rain_variability` of the rain inside each cell."""
 
 
 class Splits(_Part):
@@ -90,34 +135,47 @@ class Splits(_Part):
     """
 
     train: Annotated[int, Field(ge=1)] = 14
+    """Days of training in a cycle."""
     validation: Annotated[int, Field(ge=0)] = 3
+    """Days of validation in a cycle."""
     test: Annotated[int, Field(ge=0)] = 3
+    """Days of test in a cycle."""
     gap: Annotated[int, Field(ge=0)] = 1
+    """Days after each that belong to none, so that no split shares weather with the next."""
     periods: dict[Literal["train", "validation", "test"], tuple[_Moment, _Moment]] | None = None
-    """Start and end (exclusive) of each split, instead of the cycle."""
+    """Start and end (exclusive), UTC, of each split by its name, instead of the cycle."""
 
 
 class Chunks(_Part):
     """Inner chunks of the store: what one training patch reads."""
 
     time: Annotated[int, Field(ge=1)] = 12
+    """Steps; the largest divisor of a shard that does not exceed it is taken."""
     y: Annotated[int, Field(ge=8)] = 128
+    """Rows, at most those of the grid."""
     x: Annotated[int, Field(ge=8)] = 128
+    """Columns, at most those of the grid."""
 
 
 class BuildConfig(_Part):
     """Everything that makes a store."""
 
     store: str | None = None
-    """Where to write; the configuration's name with ``.zarr`` if left out."""
+    """Where to write, beside the configuration unless absolute; the configuration's name with `.zarr` if left out."""
     grid: GridConfig
+    """The one grid of the store."""
     step: Annotated[int, Field(gt=0, le=1440)] = 30
     """Minutes between the store's times; a divisor of a day."""
     start: _Moment | None = None
+    """First moment, UTC (`2018-06-01` or `2018-06-01T12:00`); that of the files if left out."""
     end: _Moment | None = None
+    """Moment before which to stop, UTC; that of the files if left out."""
     inputs: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], InputConfig], Field(min_length=1)]
+    """Products by names of your own (small letters, digits, underscores); the names begin those of the variables."""
     splits: Splits = Splits()
+    """Which times are for training, validation and test."""
     chunks: Chunks = Chunks()
+    """Inner chunks of the store."""
     max_rejected: _Share = 0.01
     """Largest share of unreadable files; above it the build stops."""
 
@@ -148,18 +206,41 @@ def load(path: str | Path) -> BuildConfig:
         text = place.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(
             f"the configuration cannot be read: {str(error).splitlines()[0]}",
             where=place,
             fix="give a YAML file; docs/collocation.md shows one",
         ) from error
+    twice = _twice(node, set())
+    if twice is not None:
+        raise ConfigError(
+            f"the key {twice.value!r} comes twice",
+            where=f"{place}, line {twice.start_mark.line + 1}",
+            fix="keep one of the two; the last would silently win",
+        )
     if not isinstance(content, dict):
         raise ConfigError("the configuration is empty", where=place, fix="docs/collocation.md shows one")
     try:
         return BuildConfig.model_validate(content)
     except ValidationError as error:
         raise _explained(error, node, place) from error
+
+
+def _twice(node: yaml.Node | None, been: set[int]) -> yaml.Node | None:
+    """Find a key that its mapping holds already."""
+    if id(node) in been or not isinstance(node, yaml.CollectionNode):
+        return None
+    been.add(id(node))
+    children = node.value
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in names and key.value != "<<":
+                return key if isinstance(key, yaml.Node) else None
+            names.add(str(key.value))
+        children = [value for _, value in node.value]
+    return next((found for child in children if (found := _twice(child, been)) is not None), None)
 
 
 def _explained(error: ValidationError, node: yaml.Node | None, place: Path) -> ConfigError:

@@ -32,10 +32,23 @@ class OndeeError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"error  {self.what}\nwhere  {self.where}\nfix    {self.fix}"
+        return f"error  {_line(self.what)}\nwhere  {_line(self.where)}\nfix    {_line(self.fix)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.what, self.where, self.fix)
+
+
+def _line(text: str) -> str:
+    r"""Give a text in one line: names of files may hold newlines, or signs that a terminal obeys.
+
+    Examples
+    --------
+    >>> print(_line("a\nb é"))
+    a\nb é
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _restore(kind: type[OndeeError], what: str, where: str, fix: str) -> OndeeError:

@@ -12,9 +12,9 @@ import pyproj
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ondee.errors import GridError
+from ondee.errors import ConfigError, GridError
 
-__all__ = ["LATITUDE_LONGITUDE", "LOCAL", "Grid", "Region", "transformer"]
+__all__ = ["LATITUDE_LONGITUDE", "LOCAL", "Grid", "Region", "four_numbers", "transformer"]
 
 Region = tuple[float, float, float, float]
 """West, south, east, north in degrees."""
@@ -24,6 +24,8 @@ LOCAL = (
     'ENGCRS["local plane, position on the Earth unknown",EDATUM["unknown"],'
     'CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
 )
+_MOST = 10**6
+"""Cells along a side: 40 m once round the Earth."""
 _SNAP = 2e-3
 """Largest departure of a coordinate from a regular grid, in cells."""
 
@@ -70,11 +72,12 @@ class Grid:
     ny: int
 
     def __post_init__(self) -> None:
-        if not (self.dx > 0 and self.dy > 0 and self.nx > 0 and self.ny > 0):
+        sound = np.isfinite([self.west, self.north, self.dx, self.dy]).all() and self.dx > 0 and self.dy > 0
+        if not (sound and 0 < self.nx < _MOST and 0 < self.ny < _MOST):
             raise GridError(
-                f"a grid of {self.ny} x {self.nx} cells of {self.dy} x {self.dx} has no area",
+                f"a grid of {self.ny} x {self.nx} cells of {self.dy} x {self.dx} has no area, or is too large",
                 where="Grid",
-                fix="give positive dx, dy, nx and ny; north is the upper edge",
+                fix="give positive dx, dy, nx and ny, fewer than a million cells a side; north is the upper edge",
             )
         try:
             wkt = _crs(self.crs).to_wkt()
@@ -278,11 +281,15 @@ class Grid:
         """Smallest box of longitude and latitude that holds all cells, as far as they see the Earth."""
         self.require_located("Grid.region")
         # Where the whole border sees the Earth, the extremes lie on it, or at a pole inside: a coarse look finds that.
-        longitude, latitude = self._corners(1 + self.ny // 256, 1 + self.nx // 256)
+        _, _, longitude, latitude = self._corners(1 + self.ny // 256, 1 + self.nx // 256)
         seen = np.isfinite(longitude) & np.isfinite(latitude)
         if not seen.all():
-            longitude, latitude = self._corners(1, 1)
+            _, _, longitude, latitude = self._corners(1, 1)
             seen = np.isfinite(longitude) & np.isfinite(latitude)
+        if not seen.any():
+            raise GridError(
+                "no cell of the grid lies on the Earth", where=self.describe(), fix="check its edges and its projection"
+            )
         return (
             float(longitude[seen].min()),
             float(latitude[seen].min()),
@@ -290,16 +297,17 @@ class Grid:
             float(latitude[seen].max()),
         )
 
-    def _corners(self, rows: int, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Longitude and latitude of the corners of cells: those along the border, and inside one in every few."""
+    def _corners(self, rows: int, columns: int) -> tuple[NDArray[np.float64], ...]:
+        """x, y, longitude and latitude of corners of cells: those along the border, and inside one in every few."""
         across, down = (np.zeros(count + 1, dtype=bool) for count in (self.nx, self.ny))
         across[::columns], down[::rows] = True, True
         x, y = np.meshgrid(self.x_edges, self.y_edges, sparse=True)
         chosen = across[None, :] & down[:, None]
         chosen[[0, -1]], chosen[:, [0, -1]] = True, True
         row, column = np.nonzero(chosen)
-        longitude, latitude = transformer(self.crs, LATITUDE_LONGITUDE).transform(x[0, column], y[row, 0])
-        return np.asarray(longitude), np.asarray(latitude)
+        chosen_x, chosen_y = x[0, column], y[row, 0]
+        longitude, latitude = transformer(self.crs, LATITUDE_LONGITUDE).transform(chosen_x, chosen_y)
+        return chosen_x, chosen_y, np.asarray(longitude), np.asarray(latitude)
 
     def block(self, other: Grid, *, tolerance: float = 1e-3) -> tuple[slice, slice] | None:
         """Rows and columns of this grid that are the cells of another one; None if they are not.
@@ -334,7 +342,10 @@ class Grid:
     # ---- cutting it
 
     def window(self, region: Region, *, where: object = "region") -> tuple[slice, slice]:
-        """Rows and columns of the cells that touch a region.
+        """Rows and columns of the block of cells that holds all those that touch a region.
+
+        A region may be given in any turn of longitude. Where it crosses the edge of a latitude-longitude grid that
+        goes round the Earth, the block has all columns.
 
         Parameters
         ----------
@@ -345,31 +356,20 @@ class Grid:
 
         Raises
         ------
+        ConfigError
+            If the region is not four finite numbers.
         GridError
             If the region lies wholly outside, or the grid has no known position.
         """
         self.require_located(where)
-        west, south, east, north = region
+        west, south, east, north = four_numbers(region)
         if not (west < east and south < north):
             raise GridError(
                 f"the region {region} has no area",
                 where=where,
                 fix="give west, south, east, north in degrees, with west < east and south < north",
             )
-        along = np.linspace(0.0, 1.0, 65)
-        longitude = west + (east - west) * np.concatenate([along, along, 0 * along, 0 * along + 1])
-        latitude = south + (north - south) * np.concatenate([0 * along, 0 * along + 1, along, along])
-        x, y = transformer(LATITUDE_LONGITUDE, self.crs).transform(longitude, latitude)
-        seen = np.isfinite(x) & np.isfinite(y)
-        if not seen.any():
-            raise GridError(
-                f"the region {region} is not seen by the grid",
-                where=where,
-                fix=f"the grid is {self.describe()}",
-            )
-        x, y = x[seen], y[seen]
-        columns = _span((x.min() - self.west) / self.dx, (x.max() - self.west) / self.dx, self.nx)
-        rows = _span((self.north - y.max()) / self.dy, (self.north - y.min()) / self.dy, self.ny)
+        rows, columns = _touched(self, (west, south, east, north))
         if columns.start >= columns.stop or rows.start >= rows.stop:
             raise GridError(
                 f"the region {region} lies outside the grid",
@@ -412,6 +412,59 @@ class Grid:
             ),
             "crs": xr.DataArray(np.int32(0), attrs=mapping),
         }
+
+
+def four_numbers(region: Any) -> Region:
+    """Give a region as four numbers.
+
+    Raises
+    ------
+    ConfigError
+        If it is not four finite numbers.
+    """
+    try:
+        west, south, east, north = (float(edge) for edge in region if not isinstance(region, str))
+        if not np.isfinite([west, south, east, north]).all() or max(map(abs, (west, south, east, north))) > 720.0:
+            raise ValueError(region)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the region {region!r} is not four numbers in degrees",
+            where="region",
+            fix="give west, south, east, north, such as (-5.5, 42.0, 8.5, 51.5)",
+        ) from error
+    return west, south, east, north
+
+
+@lru_cache(maxsize=256)
+def _touched(grid: Grid, region: Region) -> tuple[slice, slice]:
+    """Rows and columns of the block that holds all cells touching a region; kept, for an archive repeats them."""
+    west, south, east, north = region
+    if grid.is_geographic:
+        lefts = [west + turn - grid.west for turn in (-720.0, -360.0, 0.0, 360.0, 720.0)]
+        turns = [_span(left / grid.dx, (left + east - west) / grid.dx, grid.nx) for left in lefts]
+        touched = [turn for turn in turns if turn.start < turn.stop] or [slice(0, 0)]
+        rows = _span((grid.north - north) / grid.dy, (grid.north - south) / grid.dy, grid.ny)
+        return rows, slice(min(turn.start for turn in touched), max(turn.stop for turn in touched))
+    along = np.linspace(0.0, 1.0, 1 + max(64, int(8 * max(east - west, north - south))))
+    longitude = west + (east - west) * np.concatenate([along, along, 0 * along, 0 * along + 1])
+    latitude = south + (north - south) * np.concatenate([0 * along, 0 * along + 1, along, along])
+    x, y = transformer(LATITUDE_LONGITUDE, grid.crs).transform(longitude, np.clip(latitude, -90.0, 90.0))
+    inside = (x >= grid.west) & (x <= grid.east) & (y >= grid.south) & (y <= grid.north)
+    seen, margin = np.isfinite(x) & np.isfinite(y), 0
+    x, y = x[seen], y[seen]
+    if not inside.all():
+        # The region reaches beyond the grid: what it holds may end where the grid, or the view of the Earth, ends.
+        few = 1 + grid.ny // 256, 1 + grid.nx // 256
+        own_x, own_y, longitude, latitude = grid._corners(*few)
+        with np.errstate(invalid="ignore"):
+            held = ((longitude - west) % 360.0 <= east - west) & (latitude >= south) & (latitude <= north)
+        margin = 0 if np.isfinite(longitude).all() else max(few)
+        x, y = np.concatenate([x, own_x[held]]), np.concatenate([y, own_y[held]])
+    if not x.size:
+        return slice(0, 0), slice(0, 0)
+    columns = _span((x.min() - grid.west) / grid.dx - margin, (x.max() - grid.west) / grid.dx + margin, grid.nx)
+    rows = _span((grid.north - y.max()) / grid.dy - margin, (grid.north - y.min()) / grid.dy + margin, grid.ny)
+    return rows, columns
 
 
 def _span(low: float, high: float, size: int) -> slice:

@@ -1,16 +1,19 @@
-"""Where results go: a name that is checked before the work, and never overwritten without being told to."""
+"""Where results go: names checked before the work, files whole or absent, nothing overwritten untold, one writer."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from ondee.errors import ConfigError
+from ondee.errors import ConfigError, OndeeError, StoreError
 
-__all__ = ["check_target", "write_netcdf"]
+__all__ = ["check_target", "disk_errors", "locked", "whole", "write_netcdf"]
 
 
 def check_target(path: str | Path, suffixes: tuple[str, ...], *, force: bool = False) -> Path:
@@ -70,18 +73,100 @@ def write_netcdf(dataset: xr.Dataset, path: str | Path, *, force: bool = False, 
     Raises
     ------
     ConfigError
-        If the file cannot be written, or exists and `force` is not set.
+        If the name cannot be used, or the file exists and `force` is not set.
+    StoreError
+        If the disk refuses.
     """
     target = check_target(path, (".nc",), force=force)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
-        part.replace(target)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise ConfigError(
-            f"the file cannot be written: {reason}", where=target, fix="free some space, or write to another folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(target, force=force) as draft:
+        dataset.to_netcdf(draft, engine="h5netcdf", encoding=encoding)
     return target
+
+
+@contextmanager
+def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a name to write to; when the block ends well, what was written there takes the place of `path`.
+
+    Parameters
+    ----------
+    path
+        The file to make.
+    force
+        Replace a file that exists.
+
+    Raises
+    ------
+    StoreError
+        If the file exists and `force` is not set, or the disk refuses.
+    """
+    if path.exists() and not force:
+        raise StoreError("the file exists", where=path, fix="give another name, or force=True to replace it")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with disk_errors(path):
+        try:
+            yield draft
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into an error with its way out.
+
+    Parameters
+    ----------
+    path
+        What was to be written.
+
+    Raises
+    ------
+    StoreError
+        If there is no space, no permission, or the disk is read-only.
+    """
+    try:
+        yield
+    except OndeeError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"this cannot be written: {error.strerror or error}",
+            where=error.filename or path,
+            fix="make space, or choose a folder that exists and is yours; a build goes on where it stopped",
+        ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a store for one build; the lock falls with the process, however it ends.
+
+    Parameters
+    ----------
+    path
+        The store; the lock lies beside it.
+
+    Raises
+    ------
+    StoreError
+        If another build holds it.
+    """
+    lock = path.with_name(path.name + ".lock")
+    with disk_errors(path):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = lock.exists() and os.path.samestat(lock.stat(), os.fstat(handle))
+        except OSError:
+            ours = False
+        if not ours:
+            raise StoreError(
+                "another build is writing this store", where=path, fix="wait for it, or build into another place"
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(handle)

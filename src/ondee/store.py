@@ -7,12 +7,10 @@ for missing data. Group ``records`` holds what each day was made from, group ``s
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from ondee.errors import OndeeError, StoreError
+from ondee.errors import StoreError
 from ondee.grid import Grid
+from ondee.output import disk_errors
 
-__all__ = ["SPLITS", "Layout", "Store", "Stored", "disk_errors", "locked"]
+__all__ = ["SPLITS", "Layout", "Store", "Stored"]
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits; their codes in the coordinate ``split`` are 0, 1, 2, and −1 for the gaps between."""
@@ -361,55 +360,3 @@ def _empty_variable(root: zarr.Group, layout: Layout, variable: Stored) -> None:
         dimension_names=("time", "channel", "y", "x") if middle else ("time", "y", "x"),
         attributes=attributes,
     )
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses into an error with its way out.
-
-    Raises
-    ------
-    StoreError
-        If there is no space, no permission, or the disk is read-only.
-    """
-    try:
-        yield
-    except OndeeError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"the disk refuses: {error.strerror or error}",
-            where=error.filename or path,
-            fix="make space, or choose another place in the configuration; run again: what was done is kept",
-        ) from error
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a store for one build; the lock falls with the process, however it ends.
-
-    Raises
-    ------
-    StoreError
-        If another build holds it.
-    """
-    lock = path.with_name(path.name + ".lock")
-    with disk_errors(path):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = lock.exists() and os.path.samestat(lock.stat(), os.fstat(handle))
-        except OSError:
-            ours = False
-        if not ours:
-            raise StoreError(
-                "another build is writing this store", where=path, fix="wait for it, or build into another place"
-            )
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-    finally:
-        os.close(handle)

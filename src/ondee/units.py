@@ -88,7 +88,11 @@ VOCABULARY: dict[str, Quantity] = {
         Quantity("microwave_rain_rate", "mm h-1", "rain rate of the microwave pass", "", _RAIN),
         Quantity("microwave_source", "1", "code of the microwave sensor that passed", averaged=False),
         Quantity(
-            "microwave_minute", "min", "minute of the microwave pass after the start of the half hour", averaged=False
+            "microwave_minute",
+            "min",
+            "minute of the microwave pass after the start of the half hour",
+            plausible=(0.0, 30.0),
+            averaged=False,
         ),
         Quantity("infrared_rain_rate", "mm h-1", "rain rate from infrared", "", _RAIN),
         Quantity("infrared_weight", "%", "weight of infrared in the merged estimate", "", _PERCENT),

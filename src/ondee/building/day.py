@@ -17,7 +17,8 @@ from ondee import __version__
 from ondee.building import moments
 from ondee.building.plan import Day
 from ondee.building.stream import Stream
-from ondee.store import Layout, Store, Stored, disk_errors
+from ondee.output import disk_errors
+from ondee.store import Layout, Store, Stored
 
 __all__ = ["write_day"]
 
@@ -41,7 +42,8 @@ def write_day(task: Day) -> dict[str, Any]:
     first = task.index * layout.steps
     times = layout.times[first : first + layout.steps]
     streams = {
-        name: Stream(settings, items, layout.grid, layout.step) for name, (settings, items) in task.inputs.items()
+        name: Stream(settings, items, layout.grid, layout.step, task.references[name])
+        for name, (settings, items) in task.inputs.items()
     }
     frames = {name: np.zeros(layout.steps, np.int16) for name in streams}
     sums: dict[str, dict[str, list[moments.Sums]]] = {}

@@ -72,12 +72,14 @@ def inventory(name: str, settings: InputConfig, folder: Path) -> tuple[list[Item
         rejected += [Rejected(str(path), reason) for path, reason in left_out.items()]
         for kind, files in found.items():
             by_format.setdefault(kind, []).extend(files)
+    if not by_format:
+        raise _unusable(name, rejected)
     if len(by_format) != 1:
-        kinds = ", ".join(f"{len(files)} {kind}" for kind, files in sorted(by_format.items())) or "none at all"
+        kinds = ", ".join(f"{len(files)} {kind}" for kind, files in sorted(by_format.items()))
         raise ConfigError(
-            f"the files of input {name} are of one format each: {kinds}",
+            f"the files of input {name} are of several formats: {kinds}",
             where=f"inputs.{name}.paths",
-            fix="give files of one format; `ondee look` tells what each is",
+            fix="give files of one format, and keep the store out of their folder; `ondee look` tells what each is",
         )
     kind, files = by_format.popitem()
     items = []
@@ -89,7 +91,19 @@ def inventory(name: str, settings: InputConfig, folder: Path) -> tuple[list[Item
         except (OndeeError, ValueError) as error:
             reason = error.what if isinstance(error, OndeeError) else str(error)
             rejected += [Rejected(str(path), reason) for path in granule.paths]
+    if not items:
+        raise _unusable(name, rejected)
     return sorted(items, key=lambda item: (item.first, item.granule.paths)), rejected
+
+
+def _unusable(name: str, rejected: Sequence[Rejected]) -> ConfigError:
+    """The error of an input of which no file can be read."""
+    first = rejected[0] if rejected else Rejected(f"inputs.{name}.paths", "there is none")
+    return ConfigError(
+        f"no file of input {name} can be read: {first.reason}",
+        where=first.path,
+        fix="look at the file with `ondee look`; give another path or format",
+    )
 
 
 def _places(name: str, patterns: Sequence[str], folder: Path) -> list[Path]:
@@ -98,7 +112,10 @@ def _places(name: str, patterns: Sequence[str], folder: Path) -> list[Path]:
     for pattern in patterns:
         wanted = folder / Path(pattern).expanduser()
         below = str(wanted.relative_to(wanted.anchor))
-        found = sorted(Path(wanted.anchor).glob(below)) if set("*?[") & set(below) else [wanted]
+        try:
+            found = sorted(Path(wanted.anchor).glob(below)) if set("*?[") & set(below) else [wanted]
+        except (ValueError, NotImplementedError):
+            found = []
         found = [place for place in found if place.exists()]
         if not found:
             raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Day:
     layout: Layout
     inputs: Mapping[str, tuple[InputConfig, tuple[Item, ...]]]
     signature: str
+    references: Mapping[str, Mapping[str, str]]
+    """Input → what all its files must agree on."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,12 @@ def plan(settings: BuildConfig, path: Path) -> Plan:
     found = {name: inventory(name, settings_of, folder) for name, settings_of in settings.inputs.items()}
     grid = _grid(settings, found)
     variables: list[Stored] = []
+    references: dict[str, Mapping[str, str]] = {}
     starts: list[np.datetime64] = []
     for name, (items, _) in found.items():
-        sample = Stream(settings.inputs[name], items, grid, settings.step).sample()
+        stream = Stream(settings.inputs[name], items, grid, settings.step)
+        sample = stream.sample()
+        references[name] = stream.reference or {}
         variables += _stored(name, sample)
         lead = sample["time_bounds"].values[0, 0] - sample["time"].values[0]
         starts += [time + lead for item in items for time in item.times]
@@ -84,8 +90,10 @@ def plan(settings: BuildConfig, path: Path) -> Plan:
         (settings.chunks.time, settings.chunks.y, settings.chunks.x),
         json.loads(settings.model_dump_json(exclude={"store", "max_rejected"})),
     )
-    store = folder / Path(settings.store or path.with_suffix(".zarr").name).expanduser()
-    tasks = tuple(_task(store, layout, index, settings, found) for index in range(len(days)))
+    store = Path(os.path.normpath(folder / Path(settings.store or path.with_suffix(".zarr").name).expanduser()))
+    if not store.name:
+        raise ConfigError(f"the store cannot be {store}", where="store", fix="name a folder that is to be made")
+    tasks = tuple(_task(store, layout, index, settings, found, references) for index in range(len(days)))
     rejected = tuple(bad for _, more in found.values() for bad in more)
     files = sum(len(item.granule.paths) for items, _ in found.values() for item in items) + len(rejected)
     return Plan(store, layout, tasks, rejected, files)
@@ -179,6 +187,7 @@ def _task(
     index: int,
     settings: BuildConfig,
     found: Mapping[str, tuple[list[Item], list[Rejected]]],
+    references: Mapping[str, Mapping[str, str]],
 ) -> Day:
     """The task of one day: its granules, and those an hour around it."""
     day = np.datetime64(layout.days[index], "ns")
@@ -193,4 +202,4 @@ def _task(
         for path in item.granule.paths
     ]
     signature = hashlib.sha256(json.dumps(files).encode()).hexdigest()
-    return Day(str(store), layout.days[index], index, layout, inputs, signature)
+    return Day(str(store), layout.days[index], index, layout, inputs, signature, references)

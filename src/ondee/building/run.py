@@ -17,8 +17,9 @@ from ondee.building import moments
 from ondee.building.day import write_day
 from ondee.building.plan import Day, Plan, plan
 from ondee.errors import StoreError
+from ondee.output import disk_errors, locked
 from ondee.progress import track
-from ondee.store import SPLITS, Layout, Store, Stored, disk_errors, locked
+from ondee.store import SPLITS, Layout, Store, Stored
 
 __all__ = ["BuildReport", "build"]
 

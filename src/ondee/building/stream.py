@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from ondee.collocation import mask_by_quality, means, regrid, with_interval
 from ondee.config import InputConfig
 from ondee.errors import OndeeError, ReadError
 from ondee.grid import Grid, Region
+from ondee.source import identity, require_same
 from ondee.units import to_rate
 
 __all__ = ["Stream"]
@@ -43,12 +44,15 @@ class Stream:
         The store's grid; None leaves every field on its own grid.
     minutes
         Length of a step.
+    reference
+        What all its files must agree on (:func:`ondee.source.identity`); None for what the first one says.
     """
 
     settings: InputConfig
     items: Sequence[Item]
     target: Grid | None
     minutes: int
+    reference: Mapping[str, str] | None = None
     rejected: list[Rejected] = field(default_factory=list)
     removed: Counter[str] = field(default_factory=Counter)
     used: list[Item] = field(default_factory=list)
@@ -82,6 +86,12 @@ class Stream:
             else xr.concat(chosen, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
         )
         count = frames.sizes["time"]
+        if count > 1 and self.settings.time == "label":
+            raise ReadError(
+                f"{count} frames bear the label {start.astype('datetime64[m]')}",
+                where=", ".join(self.settings.paths),
+                fix="keep one file of each time",
+            )
         return self._on_grid(self._of_step(frames, start, length)), count
 
     def sample(self) -> xr.Dataset:
@@ -132,6 +142,9 @@ class Stream:
         """One granule: its variables, a rate for an amount, and what each frame stands for."""
         settings = self.settings
         dataset = item.granule.read(self._region)
+        own = identity(dataset)
+        self.reference = self.reference or own
+        require_same(self.reference, own, where=item.granule.paths[0])
         if settings.interval is not None:
             dataset = with_interval(dataset, settings.interval.minutes, settings.interval.label)
         if settings.rate and "rain_amount" in dataset:

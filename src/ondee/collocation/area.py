@@ -27,9 +27,11 @@ from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
 
 __all__ = ["Weights", "cell_area", "weights"]
 
+_NARROWEST, _WIDEST = 0.8, 10.0
+"""Footprints that can be represented, in cells: a narrower one is hardly wider than the mean over a cell."""
 _SLIVER = 1e-6
 """Share of a cell below which an overlap is rounding."""
-_FORMAT = 4
+_FORMAT = 5
 """Version of the cached files: raise it when the computation changes."""
 
 
@@ -90,11 +92,12 @@ def weights(source: Grid, target: Grid, *, footprint: float | None = None, cache
     GridError
         If one grid is on a local plane and the other is not, or they do not overlap at all.
     """
-    if footprint is not None and not 0 < footprint <= 10:
+    if footprint is not None and not _NARROWEST <= footprint <= _WIDEST:
         raise GridError(
             f"a footprint of {footprint} cells is not usable",
             where="ondee.collocation.weights",
-            fix="give the full width at half maximum in target cells, between 0 and 10 (SEVIRI: 1.6)",
+            fix=f"give the full width at half maximum in target cells, {_NARROWEST:g} to {_WIDEST:g} (SEVIRI: 1.6); "
+            "leave it out for the plain mean of each cell, which is no wider",
         )
     return _remembered(source, target, footprint, cache)
 
@@ -212,9 +215,11 @@ def _compressed(
 def _footprint_weights(source: Grid, target: Grid, width: float) -> Weights:
     """Weights through a Gaussian response that reaches beyond the cell.
 
-    The response is sampled on cells half as wide as the target's, out to three standard deviations.
+    The response is sampled on cells half as wide as the target's, out to three standard deviations. The mean over
+    such a cell widens it by the variance of the cell, 1/12 of its squared width, which is taken off beforehand
+    (Sheppard's correction).
     """
-    deviation = width / np.sqrt(8 * np.log(2))
+    deviation = np.sqrt(width**2 / (8 * np.log(2)) - 0.5**2 / 12)
     margin = int(np.ceil(3 * deviation))
     padded = target.pad(margin)
     fine = Grid(padded.crs, padded.west, padded.north, padded.dx / 2, padded.dy / 2, 2 * padded.nx, 2 * padded.ny)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ondee.errors import ConfigError, ReadError
+from ondee.errors import ConfigError, ReadError, UnitError
 from ondee.source.assembly import Label, time_bounds
 from ondee.units import refuse_mean, tag
 
@@ -123,7 +123,8 @@ def means(
     ReadError
         If frames overlap each other, or are snapshots without an interval.
     UnitError
-        If a variable that has no mean (codes, clocks, decibels) has several frames in a window.
+        If a variable that has no mean (codes, clocks, decibels) has several frames in a window, or an amount of rain
+        is not that of a whole window.
     """
     windows = np.atleast_1d(np.asarray(starts, "datetime64[ns]"))
     ends = windows + length.astype("timedelta64[ns]")
@@ -135,6 +136,8 @@ def means(
             continue
         if ((shared > 0).sum(axis=1) > 1).any():
             refuse_mean(name, where=dataset.attrs.get("product", "ondee.collocation.means"))
+        if name == "rain_amount":
+            _refuse_amount(bounds, shared, length, dataset.attrs.get("product", "ondee.collocation.means"))
         value, seen = _weighted(np.asarray(array.values, np.float32), shared)
         short = (seen < time_coverage - _EVEN) | (seen == 0)
         value[short] = np.nan
@@ -161,6 +164,19 @@ def means(
         coords={**coordinates, "time": time, "time_bounds": (("time", "bounds"), limits)},
         attrs=dataset.attrs,
     )
+
+
+def _refuse_amount(
+    bounds: NDArray[np.datetime64], shared: NDArray[np.float64], length: np.timedelta64, where: object
+) -> None:
+    """Refuse amounts of other intervals than the windows: the mean of six is a sixth of the rain."""
+    used = shared.max(axis=0) > 0
+    if (bounds[used, 1] - bounds[used, 0] != length).any() or ((shared > _EVEN) & (shared < 1 - _EVEN)).any():
+        raise UnitError(
+            f"rain_amount is not over the windows of {length / np.timedelta64(1, 'm'):g} min: it has no mean",
+            where=where,
+            fix="turn it into a rate first: ondee.units.to_rate, or `rate: true` in the config",
+        )
 
 
 def _weighted(

@@ -50,10 +50,10 @@ def apply(
     shape = (frames.shape[0], matrix.target.ny * matrix.target.nx)
     value, coverage = np.empty(shape, np.float32), np.empty(shape, np.float32)
     if np.issubdtype(frames.dtype, np.integer):
-        lowest = np.iinfo(frames.dtype).min if missing is None else missing
-        _mean_counts(matrix.start, matrix.index, matrix.share, frames, lowest, scale, value, coverage)
+        lowest = frames.dtype.type(np.iinfo(frames.dtype).min if missing is None else missing)
     else:
-        _mean(matrix.start, matrix.index, matrix.share, frames, value, coverage)
+        lowest = frames.dtype.type(-np.inf)
+    _mean(matrix.start, matrix.index, matrix.share, frames, lowest, np.float32(scale), value, coverage)
     out = (*values.shape[:-2], *matrix.target.shape)
     return value.reshape(out), coverage.reshape(out)
 
@@ -75,7 +75,8 @@ def apply_statistics(
     Returns
     -------
     wet_fraction, maximum, variability : ndarray
-        ``(…, y, x)`` on the target grid; variability (standard deviation over mean) is NaN where the mean is 0.
+        ``(…, y, x)`` on the target grid; variability (standard deviation over mean) is NaN
+        where the mean is below a tenth of `wet`: there it would only tell how thin a wet pixel's edge in the cell is.
     """
     frames = _frames(matrix, values)
     shape = (frames.shape[0], matrix.target.ny * matrix.target.nx)
@@ -247,27 +248,9 @@ def _frames(matrix: Weights, values: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(values).reshape(-1, matrix.source.nx * matrix.source.ny)
 
 
-@njit(cache=True, fastmath=False, error_model="numpy")
-def _mean(start: Any, index: Any, share: Any, frames: Any, value: Any, coverage: Any) -> None:
-    cells = start.size - 1
-    for t in range(frames.shape[0]):
-        frame = frames[t]
-        for i in range(cells):
-            total = np.float32(0.0)
-            seen = np.float32(0.0)
-            for k in range(start[i], start[i + 1]):
-                v = frame[index[k]]
-                if v == v:
-                    total += share[k] * v
-                    seen += share[k]
-            coverage[t, i] = seen
-            value[t, i] = total / seen if seen > 0.0 else np.float32(np.nan)
-
-
 @njit(cache=True, error_model="numpy")
-def _mean_counts(
-    start: Any, index: Any, share: Any, frames: Any, missing: int, scale: float, value: Any, coverage: Any
-) -> None:
+def _mean(start: Any, index: Any, share: Any, frames: Any, missing: Any, scale: Any, value: Any, coverage: Any) -> None:
+    """Observed is what lies above `missing`: no NaN does, and no fill value."""
     cells = start.size - 1
     for t in range(frames.shape[0]):
         frame = frames[t]
@@ -317,7 +300,7 @@ def _inside(
                 spread = max(square / seen - mean * mean, 0.0)
                 wet_fraction[t, i] = wet_share / seen
                 maximum[t, i] = highest
-                variability[t, i] = np.sqrt(spread) / mean if mean > 0.0 else np.nan
+                variability[t, i] = np.sqrt(spread) / mean if mean >= 0.1 * wet else np.nan
             else:
                 wet_fraction[t, i] = np.nan
                 maximum[t, i] = np.nan

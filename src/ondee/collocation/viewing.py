@@ -5,10 +5,9 @@ sub-satellite point by ``h tan(zenith)``, about 12 km for a cloud at 10 km over 
 
 References
 ----------
-.. [1] O. Montenbruck and E. Gill, Satellite Orbits, Springer 2000, section 5.5 (geodetic coordinates, local axes).
+.. [1] O. Montenbruck and E. Gill, Satellite Orbits, Springer 2000 (geodetic coordinates, local axes).
 .. [2] J. J. Michalsky, The Astronomical Almanac's algorithm for approximate solar position (1950-2050),
-   Solar Energy 40 (1988), 227-235; errata 41 (1988), 113: within 0.01 degrees.
-.. [3] EUMETSAT, LRIT/HRIT Global Specification, CGMS 03, section 4.4.3.2: the radius 42164 km of the orbit.
+   Solar Energy 40 (1988), 227-235; its author states an accuracy of 0.01 degrees.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ __all__ = [
 ]
 
 ORBIT_RADIUS = 42_164_000.0
-"""Distance of a geostationary satellite from the centre of the Earth, m [3]_."""
+"""Distance of a geostationary satellite from the centre of the Earth, m: the customary 42164 km."""
 
 _Field = NDArray[np.float64]
 _MAX_HEIGHT = 25_000.0

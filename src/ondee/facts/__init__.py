@@ -107,15 +107,16 @@ def survey(
     failure: OndeeError | None = None
     for granule in track(granules, "reading"):
         try:
-            dataset = granule.read(region)
+            for part in _parts(granule):
+                dataset = part.read(region)
+                if dataset.sizes["time"]:
+                    tally_of(tallies, part, dataset).add(part, dataset, choice)
+                del dataset
         except OndeeError as error:
             if isinstance(error, ConfigError) or named.intersection(granule.paths):
                 raise
             failure = failure or error
             left_out[str(granule.paths[0])] = error.what
-            continue
-        if dataset.sizes["time"]:
-            tally_of(tallies, granule, dataset).add(granule, dataset, choice)
     if failure is not None and not tallies:
         raise failure
     _require_choice(tallies, choice)
@@ -130,7 +131,7 @@ def _granules(
     failure: ReadError | None = None
     for name, files in sorted(by_name.items()):
         try:
-            granules += [part for granule in gathered(name, files, **options) for part in _parts(granule)]
+            granules += gathered(name, files, **options)
         except ReadError as error:
             failure = failure or error
             left_out |= {str(file): error.what for file in files}

@@ -188,7 +188,9 @@ class Tally:
         weight = (0.0 if wet is None else float(wet.mean()), seen)
         if weight > self.weight:
             self.weight = weight
-            self.preview = frame.copy(deep=True).assign_attrs(product=self.attributes.get("product", ""))
+            self.preview = frame.copy(deep=True).assign_attrs(
+                {name: self.attributes.get(name, "") for name in ("product", "run", "version")}
+            )
 
     def finish(self) -> Facts:
         """Put the facts of the product together."""

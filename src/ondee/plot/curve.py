@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ __all__ = ["cell_size", "draw_floor"]
 _NEEDED = ("correlation", "normalised_rmse", "probability_of_detection", "false_alarm_ratio", "lag_correlation")
 
 
+_APART = 3.0
+"""Ratio of two errors from which they are drawn on a logarithmic scale."""
 _End = tuple[float, str, str]
 """Last value of a curve, its words, its colour."""
 
@@ -98,7 +101,10 @@ def _heading(floor: xr.Dataset) -> tuple[str, str]:
     for name, words in (("half_hours", "half hours"), ("rainy_cells", "cells with rain"), ("blocks", "blocks")):
         if name in attributes:
             counts.append(f"{int(attributes[name]):,} {words}".replace(",", "\u202f"))
-    return f"Snapshots of {attributes.get('product', 'radar')} against the half-hour mean", "  ·  ".join(counts)
+    title = f"Snapshots of {attributes.get('product', 'radar')} against the half-hour mean"
+    if "period" in attributes:
+        title = f"{title}, {str(attributes['period']).replace('T', ' ')} UTC"
+    return textwrap.fill(title, 110), "  ·  ".join(counts)
 
 
 def cell_size(resolution: str) -> str:
@@ -132,9 +138,23 @@ def _population_panel(ax: Axes, floor: xr.Dataset, colours: Inks, name: str, tit
     _minute_axis(ax, title)
     if name == "correlation":
         _unit_axis(ax)
+    elif max(value for value, _, _ in ends) > _APART * min(value for value, _, _ in ends) > 0:
+        _logarithmic_axis(ax)
     else:
         ax.set_ylim(bottom=0)
     _name_ends(ax, ends)
+
+
+def _logarithmic_axis(ax: Axes) -> None:
+    """Give each decade the same height, with plain numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    ax.set_yscale("log")
+    low, high = float(ax.dataLim.y0), float(ax.dataLim.y1)
+    ax.set_ylim(low / 1.3, high * 1.1)
+    ax.yaxis.set_major_locator(FixedLocator([level * 10.0**power for power in range(-3, 4) for level in (1, 2, 5)]))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _detection_panel(ax: Axes, floor: xr.Dataset, colours: Inks) -> None:
@@ -193,16 +213,16 @@ def _name_ends(ax: Axes, ends: list[_End]) -> None:
     ends = sorted(entry for entry in ends if entry[1])
     if not ends:
         return
-    low, high = ax.get_ylim()
-    apart = 0.085 * (high - low)
+    to_share = ax.transScale + ax.transLimits  # heights as shares of the panel's, on any scale
     places: list[float] = []
     for value, _, _ in ends:
-        places.append(max(value, places[-1] + apart) if places else value)
+        place = float(to_share.transform((0.0, value))[1])
+        places.append(max(place, places[-1] + 0.085) if places else place)
     for (_, words, colour), place in zip(ends, places, strict=True):
         ax.annotate(
             words,
             (1.0, place),
-            xycoords=("axes fraction", "data"),
+            xycoords="axes fraction",
             xytext=(4, 0),
             textcoords="offset points",
             va="center",

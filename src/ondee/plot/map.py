@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,8 +23,9 @@ __all__ = ["coast_and_borders", "draw_map", "one_frame"]
 
 _DEGREE = 111.195
 """Kilometres of one degree of latitude on the sphere of 6371 km."""
+_FAR = 120.0
+"""Width of a region, degrees, from which lines are drawn thin."""
 _INK = "#222222"
-_LINE_INKS = {"brightness_temperature": ("#ffc93c", "#000000a0")}
 
 
 class Lines(NamedTuple):
@@ -67,7 +69,7 @@ def one_frame(
     Returns
     -------
     xarray.DataArray
-        ``(y, x)`` with its time, and the product's name in the attribute ``product``.
+        ``(y, x)`` with its time, and product, run and version as attributes.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def one_frame(
                 f"there is no channel {channel!r}", where=name, fix="its channels are: " + ", ".join(known)
             )
         field = field.isel(channel=0 if channel is None else known.index(channel))
-    return field.assign_attrs(product=dataset.attrs.get("product", ""))
+    return field.assign_attrs({name: dataset.attrs.get(name, "") for name in ("product", "run", "version")})
 
 
 def _position(field: xr.DataArray, time: str) -> int:
@@ -163,12 +165,11 @@ def draw_map(
         else:
             region = _reach(grid)
             infrared = field.name == "brightness_temperature"
-            _draw_lines(
-                ax, grid, region, ink="#ffc93c" if infrared else _INK, halo="#000000a0" if infrared else "#ffffffa0"
-            )
+            inks = ("#ffc93c", "#000000a0") if infrared else (_INK, "#ffffffa0")
+            _draw_lines(ax, grid, region, ink=inks[0], halo=inks[1])
             _draw_graticule(ax, grid, region)
         _draw_scale_bar(ax, grid)
-        ax.set_title(_title(field) if title is None else title)
+        ax.set_title(_title(field, round(figure.get_size_inches()[0] * 12)) if title is None else title)
         if colour_bar:
             _draw_colour_bar(figure, ax, image, field)
     return figure
@@ -177,8 +178,18 @@ def draw_map(
 def _size(grid: Grid, style: Style) -> tuple[float, float]:
     """Width and height in mm of a figure that the grid fills."""
     width = 120.0 if style == "paper" else 220.0
-    aspect = grid.ny * grid.dy * _aspect(grid) / (grid.nx * grid.dx)
-    return width, float(np.clip(width * 0.80 * aspect + 0.11 * width, 0.45 * width, 1.6 * width))
+    margin = 0.24 if _is_wide(grid) else 0.11
+    return width, float(np.clip(width * 0.80 * _height(grid) + margin * width, 0.3 * width, 1.6 * width))
+
+
+def _height(grid: Grid) -> float:
+    """Height of the map over its width."""
+    return grid.ny * grid.dy * _aspect(grid) / (grid.nx * grid.dx)
+
+
+def _is_wide(grid: Grid) -> bool:
+    """Whether a map is so wide that its colour bar lies below it."""
+    return _height(grid) < 0.4
 
 
 def _aspect(grid: Grid) -> float:
@@ -243,7 +254,8 @@ def _draw_lines(ax: Axes, grid: Grid, region: Region, *, ink: str, halo: str) ->
     from matplotlib.patheffects import withStroke
 
     lines = coast_and_borders()
-    for kind, width, dashes in ((lines.coast, 0.7, "solid"), (lines.border, 0.5, (0, (4, 2)))):
+    thin = 0.5 if region[2] - region[0] > _FAR else 1.0
+    for kind, width, dashes in ((lines.coast, 0.7 * thin, "solid"), (lines.border, 0.5 * thin, (0, (4, 2)))):
         parts = [part for line in kind for part in _projected(line, grid, region)]
         ax.add_collection(
             LineCollection(
@@ -251,7 +263,7 @@ def _draw_lines(ax: Axes, grid: Grid, region: Region, *, ink: str, halo: str) ->
                 colors=ink,
                 linewidths=width,
                 linestyles=[dashes],
-                path_effects=[withStroke(linewidth=width + 0.7, foreground=halo)],
+                path_effects=[withStroke(linewidth=width + 0.7 * thin, foreground=halo)],
                 zorder=3,
             ),
             autolim=False,
@@ -290,6 +302,23 @@ def _draw_graticule(ax: Axes, grid: Grid, region: Region) -> None:
     ax.add_collection(LineCollection(drawn, colors="#5a5a5a", linewidths=0.3, alpha=0.6, zorder=2), autolim=False)
     ax.set_xticks(list(ticks["x"]), list(ticks["x"].values()))
     ax.set_yticks(list(ticks["y"]), list(ticks["y"].values()))
+    if not ticks["y"]:
+        _label_inside(ax, grid, parallels)
+
+
+def _label_inside(ax: Axes, grid: Grid, parallels: NDArray[np.float64]) -> None:
+    """Write latitudes on the central meridian, where the parallels do not reach the edge of the map."""
+    from matplotlib.patheffects import withStroke
+
+    to_degrees = transformer(grid.crs, LATITUDE_LONGITUDE)
+    centre = float(to_degrees.transform((grid.west + grid.east) / 2, (grid.south + grid.north) / 2)[0])
+    if not np.isfinite(centre):
+        return
+    for value in parallels:
+        x, y = transformer(LATITUDE_LONGITUDE, grid.crs).transform(centre, value)
+        if grid.west < x < grid.east and grid.south < y < grid.north:
+            text = ax.text(x, y, _degrees(round(float(value), 6), "NS"), ha="center", va="center", zorder=4)
+            text.set(fontsize="x-small", color=_INK, path_effects=[withStroke(linewidth=1.6, foreground="white")])
 
 
 def _graticule_line(
@@ -363,7 +392,9 @@ def _draw_colour_bar(figure: Figure, ax: Axes, image: Any, field: xr.DataArray) 
 
     units, name = str(field.attrs.get("units", "")), str(field.name)
     scale = scale_of(name, units, str(field.attrs.get("long_name", "")))
-    bar = figure.colorbar(image, ax=ax, extend=scale.extend, fraction=0.045, pad=0.02, aspect=28, label=scale.label)
+    wide = _is_wide(Grid.of(field))
+    place: dict[str, Any] = {"location": "bottom", "aspect": 45, "shrink": 0.8} if wide else {"aspect": 28}
+    bar = figure.colorbar(image, ax=ax, extend=scale.extend, fraction=0.045, pad=0.02, label=scale.label, **place)
     bar.outline.set_linewidth(0.4)
     if scale.discrete:
         bar.set_ticks(list(scale.levels), labels=[f"{level:g}" for level in scale.levels])
@@ -387,11 +418,16 @@ def _draw_colour_bar(figure: Figure, ax: Axes, image: Any, field: xr.DataArray) 
         )
 
 
-def _title(field: xr.DataArray) -> str:
-    """Product, channel and time."""
-    parts = [str(field.attrs.get("product", "")) or str(field.attrs.get("long_name", field.name))]
+def _title(field: xr.DataArray, width: int) -> str:
+    """Product, run, version, channel and time, in lines of at most `width` letters."""
+    named = [str(field.attrs.get(name, "")) for name in ("product", "run", "version")]
+    parts = [" ".join(word for word in named if word) or str(field.attrs.get("long_name", field.name))]
     if "channel" in field.coords:
         parts.append(str(field["channel"].values))
     if "time" in field.coords:
         parts.append(str(np.datetime_as_string(field["time"].values, "m")).replace("T", " ") + " UTC")
-    return "  ·  ".join(part for part in parts if part)
+    title = "  ·  ".join(part for part in parts if part)
+    if len(title) <= width:
+        return title
+    rest = "  ·  ".join(part for part in parts[1:] if part)
+    return "\n".join([*textwrap.wrap(parts[0], width), *([rest] if rest else [])])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ondee.errors import ConfigError
-from ondee.output import check_target
+from ondee.output import check_target, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -259,6 +259,8 @@ def save(figure: Figure, path: str | Path, *, force: bool = False) -> Path:
     ConfigError
         If the suffix is another one, the folder does not exist or cannot be written, or the file exists and
         `force` is not set.
+    StoreError
+        If the disk refuses.
     """
     import matplotlib as mpl
 
@@ -269,13 +271,10 @@ def save(figure: Figure, path: str | Path, *, force: bool = False) -> Path:
         ".pdf": {"CreationDate": None, "Creator": "ondee", "Producer": None},
     }
     metadata = kinds[target.suffix.lower()]
-    try:
-        with mpl.rc_context({"svg.hashsalt": "ondee", "svg.fonttype": "none", "pdf.fonttype": 42}):
-            figure.savefig(
-                target, metadata=metadata, facecolor=figure.get_facecolor(), bbox_inches="tight", pad_inches=0.05
-            )
-    except OSError as error:
-        raise ConfigError(
-            f"the figure cannot be written: {error.strerror}", where=target, fix="write to a folder that is yours"
-        ) from error
+    drawn: dict[str, Any] = {"facecolor": figure.get_facecolor(), "bbox_inches": "tight", "pad_inches": 0.05}
+    with (
+        mpl.rc_context({"svg.hashsalt": "ondee", "svg.fonttype": "none", "pdf.fonttype": 42}),
+        whole(target, force=force) as draft,
+    ):
+        figure.savefig(draft, format=target.suffix[1:].lower(), metadata=metadata, **drawn)
     return target

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError, ReadError
 from ondee.grid import Grid, Region
 from ondee.source.granule import Format, Granule
+from ondee.source.options import checked
 
 __all__ = [
     "FORMATS",
@@ -24,9 +27,11 @@ __all__ = [
     "gathered",
     "granules",
     "identify",
+    "identity",
     "join",
     "open",
     "read_each",
+    "require_same",
 ]
 
 FORMATS = ("imerg", "odim", "meteofrance", "seviri", "nwcsaf", "weather4cast", "patches", "stored", "cf")
@@ -44,17 +49,7 @@ def identify(path: PathLike) -> Format | None:
         If the path does not exist or cannot be opened.
     """
     place = Path(path)
-    if not place.exists():
-        raise ReadError("there is no such file or folder", where=place, fix="check the path")
-    head = b""
-    if place.is_file():
-        try:
-            with place.open("rb") as stream:
-                head = stream.read(512)
-        except OSError as error:
-            raise ReadError(
-                f"the file cannot be opened: {error.strerror}", where=place, fix="check its permissions"
-            ) from error
+    head = _head(place)
     for name in FORMATS:
         candidate = _format(name)
         if candidate.recognise(place, head):
@@ -126,6 +121,7 @@ def by_formats(*paths: PathLike, format: str | None = None) -> tuple[dict[str, l
     for path in paths:
         for place, named in _files(Path(path)):
             try:
+                _head(place)
                 kind = _format(format) if format else identify(place)
             except ReadError as error:
                 if named:
@@ -157,11 +153,11 @@ def gathered(name: str, files: Sequence[Path], **options: Any) -> list[Granule]:
     Raises
     ------
     ConfigError
-        If an option is unknown to the reader.
+        If an option is unknown to the reader, of another type or out of range.
     """
     kind = _format(name)
-    _check_options(kind, options)
-    return [Granule(group, kind, options) for group in kind.gather(sorted(set(files)))]
+    _refuse_unknown(kind, options)
+    return [Granule(group, kind, checked(options)) for group in kind.gather(sorted(set(files)))]
 
 
 def read_each(items: Sequence[Granule], *, region: Region | None = None) -> Iterator[xr.Dataset]:
@@ -239,15 +235,9 @@ def join(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> xr.Dataset:
         If product, run, grid or variables differ, or a time comes twice.
     """
     (first_paths, first), *others = parts
-    grid = Grid.of(first, where=first_paths[0])
+    grid, wanted = Grid.of(first, where=first_paths[0]), identity(first)
     for paths, part in others:
-        for name in ("product", "run", "version"):
-            if part.attrs.get(name) != first.attrs.get(name):
-                raise ReadError(
-                    f"{name}s are mixed: {first.attrs.get(name)} and {part.attrs.get(name)}",
-                    where=f"{first_paths[0]} and {paths[0]}",
-                    fix=f"open the files of one {name} only",
-                )
+        require_same(wanted, identity(part), where=f"{first_paths[0]} and {paths[0]}")
         if not grid.same_as(Grid.of(part, where=paths[0])):
             raise ReadError(
                 "grids differ",
@@ -281,9 +271,53 @@ def join(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> xr.Dataset:
             fix="open one product at a time; two files must not share a period",
         )
     for name in map(str, first.data_vars):
-        joined[name].attrs.update(_implausible([part[name].attrs for part in ordered]))
-        joined[name].encoding = dict(first[name].encoding)
+        joined[name].attrs.update(_counts([part[name].attrs for part in ordered]))
+        # What was packed in two ways cannot be written again in the one of the first file.
+        same = all(part[name].encoding == first[name].encoding for part in ordered)
+        joined[name].encoding = dict(first[name].encoding) if same else {}
     return joined
+
+
+def identity(dataset: xr.Dataset) -> dict[str, str]:
+    """What all files of one product agree on beside their grid and variables.
+
+    Parameters
+    ----------
+    dataset
+        As a reader gives it.
+    """
+    quantities = {str(array.attrs.get("odim_quantity", "")) for array in dataset.data_vars.values()}
+    channels = map(str, dataset["channel"].values) if "channel" in dataset.coords else ()
+    return {
+        **{f"{name}s": str(dataset.attrs.get(name)) for name in ("product", "run", "version")},
+        "time labels": str(dataset["time"].attrs.get("label")),
+        "channels": ", ".join(channels),
+        "quantities": ", ".join(sorted(quantities - {""})),
+    }
+
+
+def require_same(wanted: Mapping[str, str], found: Mapping[str, str], *, where: object) -> None:
+    """Refuse to put files together that are of two products, runs, versions, or otherwise not alike.
+
+    Parameters
+    ----------
+    wanted, found
+        From :func:`identity`.
+    where
+        The files, for errors.
+
+    Raises
+    ------
+    ReadError
+        If they differ.
+    """
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ReadError(
+                f"{name} are mixed: {value} and {found[name]}",
+                where=where,
+                fix=f"give only files of the same {name}",
+            )
 
 
 def _refuse_repeats(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> None:
@@ -300,15 +334,12 @@ def _refuse_repeats(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> Non
             seen[stamp] = paths[0]
 
 
-def _implausible(attributes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Counts of masked values, summed over the parts."""
-    counts = [entry for entry in attributes if "implausible_count" in entry]
-    if not counts:
-        return {}
-    return {
-        "implausible_count": sum(int(entry["implausible_count"]) for entry in counts),
-        "implausible_extreme": max((entry["implausible_extreme"] for entry in counts), key=abs),
-    }
+def _counts(attributes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of values that were masked or doubtful, summed over the parts, and the most extreme of them."""
+    names = {name for entry in attributes for name in entry if name.endswith("_count")}
+    made: dict[str, Any] = {name: sum(int(entry.get(name, 0)) for entry in attributes) for name in sorted(names)}
+    extremes = [entry["implausible_extreme"] for entry in attributes if "implausible_extreme" in entry]
+    return made | ({"implausible_extreme": max(extremes, key=abs)} if extremes else {})
 
 
 def _selected(
@@ -317,11 +348,13 @@ def _selected(
     """Which times lie in [start, end)."""
     chosen = np.ones(times.shape, dtype=bool)
     try:
+        # In microseconds, which hold every year; NumPy would turn the year 9999 into nanoseconds of another.
+        moments = times.astype("datetime64[us]")
         if start is not None:
-            chosen &= times >= np.datetime64(start)
+            chosen &= moments >= np.datetime64(start).astype(moments.dtype)
         if end is not None:
-            chosen &= times < np.datetime64(end)
-    except ValueError as error:
+            chosen &= moments < np.datetime64(end).astype(moments.dtype)
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"a time cannot be understood: {error}",
             where=f"start={start}, end={end}",
@@ -332,20 +365,58 @@ def _selected(
 
 def _files(path: Path) -> Iterator[tuple[Path, bool]]:
     """Files to try below a path, each with whether it was named itself."""
-    if not path.is_dir() or _is_zarr(path):
+    if _is_folder(path) and os.access(path, os.R_OK | os.X_OK):
+        yield from ((place, False) for place in _below(path, set()))
+    else:
         yield path, True
+
+
+def _below(folder: Path, been: set[Path]) -> Iterator[Path]:
+    """Files and zarr stores below a folder, and what cannot be opened; links may lead in circles."""
+    here = folder.resolve()
+    if here in been:
         return
-    for child in sorted(path.iterdir()):
+    been.add(here)
+    for child in sorted(folder.iterdir()):
         if child.name.startswith("."):
             continue
-        if child.is_dir() and not _is_zarr(child):
-            yield from ((place, False) for place, _ in _files(child))
+        if _is_folder(child) and os.access(child, os.R_OK | os.X_OK):
+            yield from _below(child, been)
         else:
-            yield child, False
+            yield child
 
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a directory, and no zarr."""
+    try:
+        return path.is_dir() and not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    except OSError:  # it is told where it is opened
+        return False
+
+
+def _head(path: Path) -> bytes:
+    """Give the first bytes of a file, none of a folder.
+
+    Raises
+    ------
+    ReadError
+        If there is nothing, it cannot be opened, or it is a pipe or a device, which may never end.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            next(path.iterdir(), None)
+            return b""
+        if stat.S_ISREG(mode):
+            with path.open("rb") as stream:
+                return stream.read(512)
+    except FileNotFoundError as error:
+        broken = "the link leads nowhere" if path.is_symlink() else "there is no such file or folder"
+        raise ReadError(broken, where=path, fix="check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ReadError(f"the file cannot be opened: {reason}", where=path, fix="check its permissions") from error
+    raise ReadError("this is a pipe or a device, no file", where=path, fix="save what it gives as a file first")
 
 
 def _format(name: str) -> Format:
@@ -355,7 +426,7 @@ def _format(name: str) -> Format:
     return found
 
 
-def _check_options(kind: Format, options: dict[str, Any]) -> None:
+def _refuse_unknown(kind: Format, options: dict[str, Any]) -> None:
     unknown = sorted(set(options) - set(kind.options))
     if unknown:
         raise ConfigError(

@@ -14,7 +14,7 @@ from ondee.errors import ReadError
 from ondee.grid import Grid
 from ondee.units import VOCABULARY, tag
 
-__all__ = ["Label", "Variable", "assemble", "time_bounds"]
+__all__ = ["Label", "Variable", "assemble", "nanoseconds", "time_bounds"]
 
 Label = Literal["start", "end", "centre", "unknown"]
 """Which moment of its interval a time coordinate names."""
@@ -41,6 +41,33 @@ class Variable:
     values: NDArray[np.float32]
     packing: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def nanoseconds(times: ArrayLike, *, where: object) -> NDArray[np.datetime64]:
+    """Times as datetime64[ns], which NumPy would silently turn into others before 1678 and after 2262.
+
+    Parameters
+    ----------
+    times
+        Any shape, in any unit.
+    where
+        The file, for errors.
+
+    Raises
+    ------
+    ReadError
+        If a time is out of range.
+    """
+    fine = np.asarray(times, dtype=_NANOSECONDS)
+    coarse = np.asarray(times, dtype="datetime64[us]")
+    wrong = (fine.astype(coarse.dtype) != coarse) & ~np.isnat(coarse)
+    if wrong.any():
+        raise ReadError(
+            f"{coarse[wrong].ravel()[0].astype('datetime64[s]')} is no time of an observation",
+            where=where,
+            fix="the file is damaged or wrongly named; fetch it again",
+        )
+    return fine
 
 
 def time_bounds(times: ArrayLike, length: np.timedelta64 | int, label: Label) -> NDArray[np.datetime64]:
@@ -116,8 +143,7 @@ def assemble(
     ReadError
         If times are not strictly ascending, a bound is before its start, or a shape does not fit the grid.
     """
-    stamps = np.asarray(times, dtype=_NANOSECONDS)
-    limits = np.asarray(bounds, dtype=_NANOSECONDS)
+    stamps, limits = nanoseconds(times, where=where), nanoseconds(bounds, where=where)
     _check_times(stamps, limits, where)
     coordinates: dict[str, Any] = {
         "time": xr.Variable(
@@ -141,7 +167,7 @@ def assemble(
 
 
 def _check_times(stamps: NDArray[np.datetime64], limits: NDArray[np.datetime64], where: object) -> None:
-    if stamps.size and np.isnat(stamps).any():
+    if np.isnat(stamps).any() or np.isnat(limits).any():
         raise ReadError("a time is not set", where=where, fix="the file is damaged; fetch it again")
     if (np.diff(stamps) <= np.timedelta64(0)).any():
         index = int(np.argmax(np.diff(stamps) <= np.timedelta64(0)))
@@ -177,7 +203,7 @@ def _variable(
     attributes = {**({"grid_mapping": "crs"} if "x" in dims else {}), **variable.attributes}
     low, high = VOCABULARY[name].plausible
     with np.errstate(invalid="ignore"):
-        wrong = (values < low) | (values > high)
+        wrong = (values < low) | (values > high) | np.isinf(values)
     count = int(np.count_nonzero(wrong))
     if count:
         extremes = values[wrong]

@@ -30,6 +30,7 @@ from ondee.source.cf_time import Times, find_time, read_labels, read_times
 from ondee.source.cf_variables import decoded, resolve
 from ondee.source.granule import Format, Period, inside
 from ondee.source.hdf5 import MAGIC
+from ondee.source.hdf5 import opened as readable
 
 __all__ = ["CF", "FORMAT", "opened", "read_file"]
 
@@ -82,6 +83,8 @@ def _engine(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         head = stream.read(8)
     if head.startswith(MAGIC):
+        with readable(path) as file:  # what fails here would leave an h5netcdf.File half made, with a traceback
+            file.attrs.get("_nc3_strict")
         return {"engine": "h5netcdf", "phony_dims": "sort"}
     if head.startswith(_NETCDF3[2]):
         raise ReadError(

@@ -38,8 +38,7 @@ _FIT = 5e-3
 def geostationary(longitude: float, *, ellipsoid: str = "+a=6378169 +rf=295.488065897014") -> str:
     """PROJ string of the view of Meteosat Second Generation from a longitude.
 
-    The height 35785831 m and the ellipsoid are those of the MSG Level 1.5 Image Data Format Description
-    (EUMETSAT EUM/MSG/ICD/105), section 3.1.4.2, and of the LRIT/HRIT Global Specification, section 4.4.3.2.
+    The height 35785831 m and the ellipsoid are those that satpy gives SEVIRI's level 1.5 images.
 
     Examples
     --------
@@ -275,6 +274,12 @@ def _from_axes(
     centres_y = south_north[::-1] if flip_y else south_north
     if crs == LATITUDE_LONGITUDE and centres_x.min() >= 180.0:
         centres_x = centres_x - 360.0
+    if crs == LATITUDE_LONGITUDE and not np.abs(centres_y).max() <= 90.0:
+        raise ReadError(
+            f"latitudes reach {centres_y[np.argmax(np.abs(centres_y))]:g} degrees",
+            where=f"{where}, {y}",
+            fix="the coordinates are damaged, or in another unit than they say; mend them",
+        )
     grid = Grid.from_centres(crs or LOCAL, centres_x, centres_y, where=where)
     if placement.west is not None and placement.north is not None:
         grid = Grid(grid.crs, placement.west, placement.north, grid.dx, grid.dy, grid.nx, grid.ny)

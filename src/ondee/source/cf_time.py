@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -12,13 +13,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, ReadError
-from ondee.source.assembly import Label, time_bounds
+from ondee.source.assembly import Label, nanoseconds, time_bounds
 
 __all__ = ["Times", "find_time", "read_labels", "read_times"]
 
-_NANOSECONDS = np.dtype("datetime64[ns]")
 _NOTE = re.compile(r"time[s]? label[s]? the (start|end)\b", re.IGNORECASE)
 _ENCODING = ("units", "calendar", "_FillValue", "scale_factor", "add_offset", "bounds")
+
+
+_AROUND = np.timedelta64(1, "h")
+"""How far from its interval a label may lie at least: services round it."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,13 @@ def read_times(
                 where=where,
                 fix="the file is damaged; fetch it again, or give the length of a step: minutes=…",
             )
+        around = np.maximum(bounds[:, 1] - bounds[:, 0], _AROUND)
+        if ((labels < bounds[:, 0] - around) | (labels > bounds[:, 1] + around)).any():
+            raise ReadError(
+                "times lie far outside their own bounds",
+                where=f"{where}, {name}",
+                fix="mend the bounds, or give the length of a step instead: minutes=…",
+            )
         implied = _implied(labels, bounds)
         if stated is not None and implied not in ("unknown", stated):
             raise ConfigError(
@@ -164,7 +175,9 @@ def _decoded(file: xr.Dataset, name: str, attributes: Mapping[str, Any], where: 
     kept = {key: value for key, value in attributes.items() if key in _ENCODING and key != "bounds"}
     raw = file[name].variable
     try:
-        decoded = xr.decode_cf(xr.Dataset({"time": (raw.dims, raw.values, kept)}))["time"].values
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what xarray cannot decode is refused below
+            decoded = xr.decode_cf(xr.Dataset({"time": (raw.dims, raw.values, kept)}))["time"].values
     except (ValueError, OverflowError, TypeError, KeyError, ImportError) as error:
         raise ReadError(
             f"the times cannot be understood: units {kept.get('units')!r}, calendar {kept.get('calendar')!r}",
@@ -177,5 +190,4 @@ def _decoded(file: xr.Dataset, name: str, attributes: Mapping[str, Any], where: 
             where=where,
             fix="write times as 'minutes since 2018-06-01 00:00:00' in the standard calendar, UTC",
         )
-    stamps: NDArray[np.datetime64] = decoded.astype(_NANOSECONDS)
-    return stamps
+    return nanoseconds(decoded, where=f"{where}, {name}")

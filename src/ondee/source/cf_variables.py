@@ -191,6 +191,12 @@ def decoded(
             fix="open a file that holds numbers, or name another variable with names={…}",
         )
     scale, offset = _number(attributes, "scale_factor", 1.0), _number(attributes, "add_offset", 0.0)
+    if not (np.isfinite([scale, offset]).all() and scale):
+        raise ReadError(
+            f"scale_factor is {scale:g}, add_offset {offset:g}: the numbers cannot be understood",
+            where=where,
+            fix="each must be one finite number, and the scale not 0; the file is damaged; fetch it again",
+        )
     if str(attributes.get("_Unsigned", "")).lower() == "true" and raw.dtype.kind == "i":
         raw = raw.view(f"u{raw.dtype.itemsize}")
     attributes_kept = kept_attributes(attributes)
@@ -226,7 +232,8 @@ def _with(comment: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _number(attributes: Mapping[str, Any], name: str, default: float) -> float:
-    return float(np.asarray(attributes.get(name, default)).reshape(-1)[0])
+    told = np.asarray(attributes.get(name, default))
+    return float(told.reshape(-1)[0]) if told.size == 1 else np.nan
 
 
 def _missing(raw: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[np.bool_]:

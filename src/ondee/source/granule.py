@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.errors import ReadError
-from ondee.grid import Region
+from ondee.grid import Region, four_numbers
+from ondee.source.assembly import nanoseconds
 
 __all__ = ["Format", "Granule", "Period", "inside"]
 
@@ -78,14 +79,24 @@ class Granule:
 
     @property
     def times(self) -> NDArray[np.datetime64]:
-        """Labels of the frames, datetime64[ns]."""
-        labels = self.format.times(self.paths).astype("datetime64[ns]")
+        """Labels of the frames, datetime64[ns].
+
+        Raises
+        ------
+        ReadError
+            If the file is damaged or holds no frame.
+        """
+        labels = nanoseconds(self.format.times(self.paths), where=self.paths[0])
+        if not labels.size:
+            raise ReadError("it holds no frame", where=self.paths[0], fix="leave it out, or fetch it again")
         return labels[inside(labels, self.period)]
 
     def read(self, region: Region | None = None) -> xr.Dataset:
         """Read the group, cropped to a region if one is given."""
         period = {} if self.period is None else {"period": self.period}
-        return self.format.read(self.paths, region=region, **period, **self.options)
+        place = None if region is None else four_numbers(region)
+        with np.errstate(over="ignore"):  # a damaged number too large for float32 is infinite, which is implausible
+            return self.format.read(self.paths, region=place, **period, **self.options)
 
     def pieces(self, frames: int = 96) -> list[Granule]:
         """The granule in pieces of at most so many frames, so that a long file need not fit in memory.

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, ReadError, UnitError
 from ondee.grid import Region
-from ondee.source.assembly import Variable, assemble
+from ondee.source.assembly import Variable, assemble, nanoseconds
 from ondee.source.granule import Format
-from ondee.source.hdf5 import MAGIC, attribute, opened
+from ondee.source.hdf5 import MAGIC, attribute, opened, require_written, tells
 from ondee.source.imerg_axes import AXES, Axis, cut, snapped
 from ondee.source.imerg_fields import (
     FIELDS,
@@ -65,7 +65,7 @@ class _Imerg:
         """NASA's name with an HDF5 ending, or, of a renamed file, the header or the fields of IMERG."""
         if path.name.startswith("3B-HHR") and path.name.lower().endswith(_ENDINGS):
             return True
-        return head.startswith(MAGIC) and _is_imerg(path)
+        return head.startswith(MAGIC) and tells(path, lambda file: _is_imerg(_Content(file, path)))
 
     def gather(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
         """Every file is a granule."""
@@ -75,9 +75,9 @@ class _Imerg:
         """Start of the half hour: from the name; a renamed file is opened."""
         name = parse_name(paths[0].name, where=paths[0])
         if name is not None:
-            return np.array([name.start], dtype="datetime64[ns]")
+            return nanoseconds([name.start], where=paths[0])
         with opened(paths[0]) as file:
-            return np.array([_Content(file, paths[0]).start()], dtype="datetime64[ns]")
+            return nanoseconds([_Content(file, paths[0]).start()], where=paths[0])
 
     def read(self, paths: tuple[Path, ...], *, region: Region | None = None, **options: Any) -> xr.Dataset:
         """Read one granule: of each variable, only the chunks that the region touches."""
@@ -111,16 +111,11 @@ class _Imerg:
 FORMAT: Format = _Imerg()
 
 
-def _is_imerg(path: Path) -> bool:
+def _is_imerg(content: _Content) -> bool:
     """Whether a renamed HDF5 file is a half-hourly IMERG file or a piece of one."""
-    try:
-        with h5py.File(path, "r") as file:
-            content = _Content(file, path)
-            if content.header:
-                return content.header.get("AlgorithmID", "").startswith("3IMERGHH")
-            return {"lat", "lon"} <= set(content.places) and bool(set(content.fields.values()) - _GENERAL)
-    except (OSError, RuntimeError, KeyError, ValueError, ReadError):
-        return False
+    if content.header:
+        return content.header.get("AlgorithmID", "").startswith("3IMERGHH")
+    return {"lat", "lon"} <= set(content.places) and bool(set(content.fields.values()) - _GENERAL)
 
 
 class _Content:
@@ -314,6 +309,7 @@ class _Content:
         lon_first = self._lon_first(node, sizes)
         (columns, column_step), (rows, row_step) = window
         leading = (0,) * (node.ndim - 2)
+        require_written(node, [fill for fill in (node.fillvalue,) if fill <= _MISSING], where=self.path)
         block = node[(*leading, columns, rows)].T if lon_first else node[(*leading, rows, columns)]
         values = _decoded(node, block[::-row_step, ::column_step])
         return Variable(

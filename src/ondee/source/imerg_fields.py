@@ -1,6 +1,6 @@
 """What an IMERG half-hourly file is called and holds: file names, header text, and the names of its fields.
 
-Sources: GPM IMERG V06 and V07 technical documentation and file specification (3IMERGHH), and real
+The names are those of real granules of V06B and V07A, and of the descriptions that data services publish of
 granules of both versions. Fields are found by the names that are there, never by the version.
 """
 

@@ -1,7 +1,7 @@
 """The microwave sensors behind IMERG, as data: code, name, family; and the stratum of every cell.
 
-Codes: the value table of ``HQprecipSource`` (V06) and ``MWprecipSource`` (V07) in the IMERG technical
-documentation; 2, 8 and 10 stand in older tables only.
+Codes of ``HQprecipSource`` (V06) and ``MWprecipSource`` (V07) as other open-source readers of IMERG list them; no
+file holds the table. 2, 8 and 10 stand in older lists only. A code that is in none is kept as its own stratum.
 """
 
 from __future__ import annotations

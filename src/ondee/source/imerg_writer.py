@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, StoreError, UnitError
 from ondee.grid import Grid
+from ondee.output import whole
 from ondee.source.imerg_fields import FIELDS, HALF_HOUR, RUNS, Field, file_name
 from ondee.units import require
 
@@ -130,29 +131,16 @@ def write(
     start = _start(dataset, place)
     name = file_name(start, run, version)
     place = place / name if place.is_dir() else place
-    if place.exists() and not force:
-        raise StoreError("the file exists", where=place, fix="give another name, or force=True to replace it")
     if "rain_rate" not in dataset:
         raise UnitError("there is no rain_rate to write", where=place, fix="name it with ondee.units.tag")
     cells = _cells(dataset, place)
-    part = place.with_name(f".{place.name}.part")
-    try:
-        with h5py.File(part, "w") as file:
-            _write_header(file, name, start, run, layout)
-            group = file.create_group("Grid")
-            group.attrs["GridHeader"] = np.bytes_(_lines(_GRID_HEADER))
-            scales = _write_axes(group, cells, start, layout)
-            for where, quantity, values in _fields(dataset, layout, place):
-                _write_field(group, where, quantity, values, scales, layout)
-        part.replace(place)
-    except OSError as error:
-        raise StoreError(
-            f"the file cannot be written: {str(error).splitlines()[0]}",
-            where=place,
-            fix="check the disk's free space and the folder's permissions",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(place, force=force) as draft, h5py.File(draft, "w") as file:
+        _write_header(file, name, start, run, layout)
+        group = file.create_group("Grid")
+        group.attrs["GridHeader"] = np.bytes_(_lines(_GRID_HEADER))
+        scales = _write_axes(group, cells, start, layout)
+        for where, quantity, values in _fields(dataset, layout, place):
+            _write_field(group, where, quantity, values, scales, layout)
     return place
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ReadError
 from ondee.grid import Grid, Region
-from ondee.source.assembly import Label, Variable, assemble, time_bounds
+from ondee.source.assembly import Label, Variable, assemble, nanoseconds, time_bounds
 from ondee.source.npz import opened
 
 __all__ = ["PROJECTION", "UPPER_LEFT", "fits", "grid", "packing", "rate", "read", "recognise", "times"]
@@ -45,7 +45,7 @@ def times(path: Path) -> NDArray[np.datetime64]:
         if match is None:
             raise ValueError(path.name)
         year, month, day, hour, minute = match.groups()
-        return np.array([f"{year}-{month}-{day}T{hour}:{minute}"], dtype="datetime64[ns]")
+        return nanoseconds([np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}", "m")], where=path)
     except ValueError as error:
         raise ReadError(
             "the name tells no date and time",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, ReadError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, Region
-from ondee.source.assembly import Label, Variable, assemble, time_bounds
+from ondee.source.assembly import Label, Variable, assemble, nanoseconds, time_bounds
 from ondee.source.granule import Period, inside
 from ondee.source.meteofrance_archive import packing, rate
 from ondee.source.npz import Npz, opened
@@ -60,7 +60,7 @@ def recognise(path: Path, head: bytes) -> bool:
 def times(path: Path) -> NDArray[np.datetime64]:
     """Labels of the frames that are there."""
     with opened(path) as archive:
-        return _dates(archive, "dates")
+        return _labels(archive)
 
 
 def zone_grid(zone: str) -> Grid:
@@ -87,7 +87,7 @@ def read(
     if region is not None:
         rows, columns = grid.window(region, where=path)
     with opened(path) as archive:
-        stamps = _dates(archive, "dates")
+        stamps = _labels(archive)
         member = archive.member("data")
         if member.shape != (stamps.size, *grid.shape) or member.dtype.kind not in "iu":
             raise ReadError(
@@ -140,6 +140,22 @@ def _name(path: Path) -> tuple[str, str]:
     return match.group(1), match.group(2)
 
 
+def _labels(archive: Npz) -> NDArray[np.datetime64]:
+    """Labels of the frames, which must be of the month in the file's name."""
+    stamps = _dates(archive, "dates")
+    match = _RADAR.fullmatch(archive.path.name)
+    month = np.datetime64(f"{match.group(3)}-{match.group(4)}" if match else "NaT", "M")
+    # The last label of a month may be the first moment of the next.
+    strange = stamps[(stamps < month) | (stamps > month + 1)]
+    if strange.size:
+        raise ReadError(
+            f"the name says {month}, but a frame is of {strange[0].astype('datetime64[m]')}",
+            where=archive.path,
+            fix="the file was renamed or is damaged; fetch it again",
+        )
+    return stamps
+
+
 def _dates(archive: Npz, name: str) -> NDArray[np.datetime64]:
     """Pickled dates and times as datetime64[ns]."""
     found = archive.array(name).ravel()
@@ -151,7 +167,7 @@ def _dates(archive: Npz, name: str) -> NDArray[np.datetime64]:
             where=archive.path,
             fix="the file is damaged or of another product; fetch it again",
         )
-    return np.array([np.datetime64(moment, "us") for moment in found]).astype("datetime64[ns]")
+    return nanoseconds([np.datetime64(moment, "us") for moment in found], where=archive.path)
 
 
 # ---- coordinates
@@ -184,7 +200,7 @@ def _corrected(found: Grid, zone: str) -> Grid:
     """Move a grid by half a cell if the coordinates are upper-left corners.
 
     The files of MeteoNet's first release hold corners (51.896° N 5.842° W for NW), later ones centres
-    (51.891° N 5.837° W), as its documentation says. The zone's known corner tells which of the two it is.
+    (51.891° N 5.837° W). The zone's known corner tells which of the two it is.
     """
     west, north, _, _ = ZONES[zone]
     half = _STEP / 2

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,26 +13,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ondee.errors import ReadError
+from ondee.errors import OndeeError, ReadError
 from ondee.source.pickles import unpickle
 
 __all__ = ["Member", "Npz", "opened"]
 
 _LARGEST_PICKLE = 64 * 2**20
 """Bytes of a pickled member: a month of 5-min dates takes less than 1 MB."""
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    NotImplementedError,
-    KeyError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-)
 
 
 @dataclass(frozen=True)
@@ -167,7 +152,9 @@ def opened(path: Path) -> Iterator[Npz]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield Npz(path, archive)
-    except _DAMAGE as error:
+    except OndeeError:
+        raise
+    except Exception as error:  # zipfile and NumPy raise nearly anything on a damaged file
         text = str(error).strip("'\"")
         raise ReadError(
             f"the file cannot be read: {text.splitlines()[0] if text else type(error).__name__}",

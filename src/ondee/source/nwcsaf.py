@@ -1,9 +1,9 @@
 """NWC SAF GEO rain: convective rainfall rate (CRR, CRR-Ph) and precipitating clouds (PC), NetCDF, v2016 to v2021.
 
-Layout: NWC/GEO NetCDF of "Data Output Format for the NWC/GEO" (NWC/CDOP2/GEO/AEMET/SW/DOF): variables
-``(ny, nx)`` with scale, offset and fill; the view in the global attributes ``gdal_projection`` and the
-outer corners ``gdal_xgeo_up_left`` … ``gdal_ygeo_low_right``; row 0 north. ``crr_intensity`` is mm/h in
-steps of 0.1 with fill 65535; ``crr`` is a class and no rate; ``pc`` is a likelihood in %.
+Layout, as public sample files and other open-source readers have it: variables ``(ny, nx)`` with scale, offset
+and fill; the view in the global attribute ``gdal_projection`` and the outer corners in ``gdal_xgeo_up_left`` …
+``gdal_ygeo_low_right``; row 0 north. ``crr_intensity`` is mm/h in steps of 0.1 with fill 65535; ``crr`` is a class
+and no rate; ``pc`` is a likelihood in %.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ondee.errors import ReadError, UnitError
 from ondee.grid import Grid, Region
-from ondee.source.assembly import Variable, assemble
+from ondee.source.assembly import Variable, assemble, nanoseconds
 from ondee.source.granule import Format
-from ondee.source.hdf5 import attribute, opened
+from ondee.source.hdf5 import attribute, opened, require_written
 from ondee.units import VOCABULARY, canonical
 
 __all__ = ["FORMAT"]
@@ -62,7 +62,7 @@ class _Nwcsaf:
         if named is None:
             with opened(paths[0]) as file:
                 named = _start(file, paths[0])
-        return np.array([named], dtype="datetime64[ns]")
+        return nanoseconds([named], where=paths[0])
 
     def read(self, paths: tuple[Path, ...], *, region: Region | None = None, **options: Any) -> xr.Dataset:
         """Read one image, only the rows and columns that the region touches."""
@@ -253,6 +253,7 @@ def _field(file: h5py.File, path: Path) -> tuple[h5py.Dataset, str]:
 
 def _values(node: h5py.Dataset, rows: slice, columns: slice) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Values in the unit of the file, NaN at its fill and outside its valid range; and how they were packed."""
+    require_written(node, [attribute(node, "_FillValue")], where=f"{node.file.filename}, {node.name}")
     raw = node[(*(0,) * (node.ndim - 2), rows, columns)]
     scale, offset = float(attribute(node, "scale_factor", 1.0)), float(attribute(node, "add_offset", 0.0))
     fill, valid = attribute(node, "_FillValue"), node.attrs.get("valid_range")

@@ -1,9 +1,9 @@
 """ODIM_H5 radar composites: OPERA's three generations, Météo-France's mosaics, and any that follows the format.
 
-The format is EUMETNET OPERA's data information model (ODIM_H5 2.0 to 2.4). Where an attribute may stand
-(``data1/what``, ``dataset1/what`` or ``what``) differs from producer to producer, and the model says how to
-look: the nearest group wins. *nodata* (no radar looked) becomes NaN; *undetect* (a radar looked and saw
-nothing) becomes 0 for rain and :data:`NO_ECHO` for reflectivity. The two are never confused.
+The format is EUMETNET OPERA's data information model, ODIM_H5. Where an attribute stands (``data1/what``,
+``dataset1/what`` or ``what``) differs from producer to producer; the nearest group that has it wins. *nodata*
+(no radar looked) becomes NaN; *undetect* (a radar looked and saw nothing) becomes 0 for rain and
+:data:`NO_ECHO` for reflectivity. The two are never confused.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, ReadError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, Region, transformer
-from ondee.source.assembly import Label, Variable, assemble
-from ondee.source.hdf5 import MAGIC, attribute, opened
+from ondee.source.assembly import Label, Variable, assemble, nanoseconds
+from ondee.source.hdf5 import MAGIC, attribute, opened, tells
 from ondee.source.odim_field import NO_ECHO, QUANTITIES, Field, choose, decode, fields_of, inherited, quality_of
 from ondee.units import tag, to_rate
 
 __all__ = ["FORMAT", "NO_ECHO", "QUANTITIES", "Odim"]
 
 _CORNERS = ("UL", "UR", "LL", "LR")
+_AROUND = np.timedelta64(1, "h")
+"""How far outside its interval a nominal time may lie: services round it."""
 
 
 class Odim:
@@ -46,15 +48,7 @@ class Odim:
 
     def recognise(self, path: Path, head: bytes) -> bool:
         """Whether the file is HDF5 and calls itself ODIM."""
-        if not head.startswith(MAGIC):
-            return False
-        try:
-            with h5py.File(path, "r") as file:
-                if str(attribute(file, "Conventions", "")).startswith("ODIM_H5"):
-                    return True
-                return "what" in file and str(attribute(file["what"], "version", "")).startswith("H5rad")
-        except (OSError, RuntimeError, KeyError, ValueError):
-            return False
+        return head.startswith(MAGIC) and tells(path, _is_odim)
 
     def gather(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
         """Take each file by itself."""
@@ -63,7 +57,7 @@ class Odim:
     def times(self, paths: tuple[Path, ...]) -> NDArray[np.datetime64]:
         """Nominal time of the file: ``what/date`` and ``what/time``."""
         with opened(paths[0]) as file:
-            return np.array([_nominal(file, paths[0])])
+            return nanoseconds([_nominal(file, paths[0])], where=paths[0])
 
     def read(
         self,
@@ -106,12 +100,13 @@ class Odim:
             If an option cannot be used.
         """
         (path,) = paths
-        _check_options(quantity, z_r, options)
+        _check_options(quantity, options)
         with opened(path) as file:
             chosen = choose(list(fields_of(file)), quantity, dataset, path)
             quality = quality_of(chosen, list(fields_of(file)))
             stamp = _nominal(file, path)
             bounds = _interval(chosen, path)
+            _check_nominal(stamp, bounds, path)
             grid = _grid(chosen, corner_tolerance, path)
             rows, columns = slice(None), slice(None)
             if region is not None:
@@ -146,6 +141,13 @@ class Odim:
 FORMAT = Odim()
 
 
+def _is_odim(file: h5py.File) -> bool:
+    """Whether the file calls itself ODIM, by its conventions or by the version of its ``what``."""
+    if str(attribute(file, "Conventions", "")).startswith("ODIM_H5"):
+        return True
+    return "what" in file and str(attribute(file["what"], "version", "")).startswith("H5rad")
+
+
 def _product(file: h5py.File, field: Field, path: Path) -> str:
     """Name the product from what the file says of itself."""
     source, title = str(field.what("source") or ""), str(field.what("prodname") or "").upper()
@@ -171,7 +173,7 @@ def _moment(date: Any, time: Any, what: str, path: Path) -> np.datetime64:
         if match is None:
             raise ValueError(text)
         year, month, day, hour, minute, second = match.groups()
-        return np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}:{second}", "ns")
+        return np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}:{second}", "s")
     except ValueError as error:
         raise ReadError(
             f"the {what} {text!r} is no date and time",
@@ -189,6 +191,18 @@ def _interval(field: Field, path: Path) -> tuple[np.datetime64, np.datetime64]:
     start = _moment(field.what("startdate"), field.what("starttime"), "start", path)
     end = _moment(field.what("enddate"), field.what("endtime"), "end", path)
     return start, end
+
+
+def _check_nominal(stamp: np.datetime64, bounds: tuple[np.datetime64, np.datetime64], path: Path) -> None:
+    """Refuse a nominal time that is far from what the array stands for, and an end before its start."""
+    start, end = bounds
+    if not (start <= end and start - _AROUND <= stamp <= end + _AROUND):
+        raise ReadError(
+            f"the nominal time is {stamp.astype('M8[s]')}, but the data are from {start.astype('M8[s]')} "
+            f"to {end.astype('M8[s]')}",
+            where=path,
+            fix="the file is damaged or wrongly stamped; fetch it again",
+        )
 
 
 def _label(stamp: np.datetime64, bounds: tuple[np.datetime64, np.datetime64]) -> Label:
@@ -222,7 +236,7 @@ def _grid(field: Field, tolerance: float, path: Path) -> Grid:
             fix="the file does not follow ODIM_H5 (table of 'where' for composites); fetch it again",
         )
     projection = str(where["projdef"])
-    if not (float(where["xscale"]) > 0 and float(where["yscale"]) > 0):
+    if not (0 < float(where["xscale"]) < np.inf and 0 < float(where["yscale"]) < np.inf):
         raise ReadError(
             "where/xscale and yscale are no lengths",
             where=path,
@@ -237,6 +251,12 @@ def _grid(field: Field, tolerance: float, path: Path) -> Grid:
         raise ReadError(
             f"the projection {projection!r} is not understood", where=path, fix="where/projdef must be a PROJ string"
         ) from error
+    if not np.isfinite([x, y]).all():
+        raise ReadError(
+            "a corner of the grid lies nowhere in its projection",
+            where=path,
+            fix="where/projdef or the corners are damaged; fetch the file again",
+        )
     wests = x - np.array([0, nx, 0, nx]) * dx
     norths = y + np.array([0, 0, ny, ny]) * dy
     west, north = _snapped(wests, dx, tolerance), _snapped(norths, dy, tolerance)
@@ -303,7 +323,7 @@ def _rate_from_amount(
     return "rain_rate", Variable(rate, packing, variable.attributes)
 
 
-def _check_options(quantity: str | None, z_r: Any, options: Mapping[str, Any]) -> None:
+def _check_options(quantity: str | None, options: Mapping[str, Any]) -> None:
     if options:
         raise ConfigError(
             f"the odim reader has no option {next(iter(options))!r}",
@@ -316,9 +336,3 @@ def _check_options(quantity: str | None, z_r: Any, options: Mapping[str, Any]) -
             where="quantity",
             fix="use one of: " + ", ".join(QUANTITIES),
         )
-    if z_r is not None:
-        pair = np.asarray(z_r, dtype=np.float64).ravel() if np.iterable(z_r) and not isinstance(z_r, str) else ()
-        if len(pair) != 2 or not (np.asarray(pair) > 0).all():
-            raise ConfigError(
-                f"z_r is {z_r!r}; two positive numbers are needed", where="z_r", fix="write z_r=(200, 1.6)"
-            )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ondee.errors import ReadError
 from ondee.grid import Grid
 from ondee.source.assembly import Variable
-from ondee.source.hdf5 import attribute
+from ondee.source.hdf5 import attribute, require_written
 
 __all__ = ["NO_ECHO", "QUANTITIES", "Field", "choose", "decode", "fields_of", "inherited", "quality_of"]
 
@@ -69,7 +69,7 @@ class Field:
 
 
 def inherited(lineage: Sequence[h5py.Group], kind: str, name: str) -> Any:
-    """Attribute of the nearest group that has it (ODIM_H5 2.4, section 4: inheritance)."""
+    """Attribute of the nearest group that has it (ODIM_H5: lower groups inherit)."""
     for group in lineage:
         if kind in group and name in group[kind].attrs:
             return attribute(group[kind], name)
@@ -161,9 +161,9 @@ def decode(field: Field, grid: Grid, rows: slice, columns: slice, path: Path, *,
     """Read the cells of a window and decode them: ``(1, y, x)``, float32."""
     place = f"{path}, {field.place}"
     values = field.values
-    if values.shape != grid.shape:
+    if values.shape != grid.shape or values.dtype.kind not in "iuf":
         raise ReadError(
-            f"the array has shape {values.shape}, where/ysize and xsize say {grid.shape}",
+            f"the array is {values.dtype} of shape {values.shape}, where/ysize and xsize say numbers of {grid.shape}",
             where=place,
             fix="the file is damaged; fetch it again",
         )
@@ -177,14 +177,28 @@ def decode(field: Field, grid: Grid, rows: slice, columns: slice, path: Path, *,
             where=place,
             fix="the file does not follow ODIM_H5; fetch it again or ask its producer",
         )
-    raw = values[rows, columns]
     gain, offset = float(code["gain"]), float(code["offset"])
+    if not (0 < gain < np.inf and np.isfinite(offset)):
+        raise ReadError(
+            f"gain is {gain:g}, offset {offset:g}: the numbers cannot be understood",
+            where=place,
+            fix="the file is damaged; fetch it again",
+        )
+    if code["nodata"] == code["undetect"] and not quality:
+        raise ReadError(
+            f"nodata and undetect are both {code['nodata']}: missing and dry cannot be told apart",
+            where=place,
+            fix="ask the producer of the file which of the two it is; ondee does not guess",
+        )
+    require_written(values, [code["nodata"]], where=place)
+    raw = values[rows, columns]
     with np.errstate(over="ignore", invalid="ignore"):
         decoded = (raw.astype(np.float64) * gain + offset).astype(np.float32)
     decoded[_equal(raw, code["nodata"])] = np.nan
     reflectivity = QUANTITIES.get(field.quantity) == "reflectivity"
-    decoded[_equal(raw, code["undetect"])] = np.nan if quality else NO_ECHO if reflectivity else 0.0
-    packing = _packing(raw.dtype, gain, offset, code["nodata"])
+    silent = np.nan if quality else NO_ECHO if reflectivity else 0.0
+    decoded[_equal(raw, code["undetect"])] = silent
+    packing = _packing(raw.dtype, gain, offset, code["nodata"], silent)
     return Variable(decoded[np.newaxis], packing, _attributes(field, quality=quality))
 
 
@@ -207,8 +221,14 @@ def _equal(raw: NDArray[Any], code: Any) -> NDArray[np.bool_]:
     return np.asarray(np.isnan(raw) if np.isnan(float(code)) else raw == code)
 
 
-def _packing(dtype: np.dtype[Any], gain: float, offset: float, nodata: Any) -> dict[str, Any]:
-    """How a store can hold the values without loss; nothing for floats."""
+def _packing(dtype: np.dtype[Any], gain: float, offset: float, nodata: Any, silent: float) -> dict[str, Any]:
+    """How a store can hold the values without loss; nothing for floats, or if no code stands for what is silent."""
     if dtype.kind not in "iu" or nodata is None:
+        return {}
+    silent_code = 0.0 if np.isnan(silent) else (silent - offset) / gain
+    limits = np.iinfo(dtype)
+    if abs(silent_code - round(silent_code)) > 1e-6 or not all(
+        limits.min <= value <= limits.max for value in (silent_code, float(nodata))
+    ):
         return {}
     return {"scale_factor": gain, "add_offset": offset, "dtype": str(dtype), "_FillValue": int(nodata)}

@@ -6,10 +6,7 @@ five-minute amounts. A file holds one frame. The same frame gives the same bytes
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import io
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +18,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ondee.errors import ConfigError, StoreError
+from ondee.errors import ConfigError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
+from ondee.output import whole
 from ondee.source.odim_field import NO_ECHO, QUANTITIES
 from ondee.units import require
 
@@ -215,8 +213,6 @@ def write(
             where=place,
             fix=f"write dataset.isel(time=[0]), with {name} in it",
         )
-    if place.exists() and not force:
-        raise StoreError("the file exists", where=place, fix="give force=True to replace it, or another name")
     values = require(dataset[name], name, where=place).values[0]
     grid = Grid.of(dataset, where=place)
     grid.require_located(place)
@@ -226,14 +222,12 @@ def write(
     if "quality" in dataset:
         index = require(dataset["quality"], "quality", where=place).values[0]
         quality = _encode(index, chosen.quality, None, "quality", place)
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with whole(place, force=force) as draft, h5py.File(draft, "w") as file:
         _describe(file, dataset, grid, chosen, quantity, comment)
         _image(file, "dataset1/data1", rain, chosen.rain, chosen.gzip)
         if quality is not None:
             _image(file, chosen.quality_place, quality, chosen.quality, chosen.gzip)
             _describe_quality(file, chosen)
-    _replace(place, buffer.getvalue())
     return place
 
 
@@ -377,20 +371,3 @@ def _where(grid: Grid, size_type: str) -> dict[str, Any]:
     integer = np.dtype(size_type).type
     where |= {"xscale": np.float64(grid.dx), "yscale": np.float64(grid.dy)}
     return where | {"xsize": integer(grid.nx), "ysize": integer(grid.ny)}
-
-
-def _replace(place: Path, content: bytes) -> None:
-    """Put a file in its place, whole or not at all."""
-    draft = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(place)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise StoreError(
-            f"the file cannot be written: {error.strerror}",
-            where=place,
-            fix="check the free space and the permissions of the folder",
-        ) from error

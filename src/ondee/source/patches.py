@@ -17,10 +17,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ondee.errors import ConfigError, ReadError
+from ondee.errors import ConfigError, OndeeError, ReadError
 from ondee.grid import LOCAL, Grid, Region
 from ondee.source import cf, cf_grid, cf_variables
-from ondee.source.assembly import Variable, assemble, time_bounds
+from ondee.source.assembly import Variable, assemble, nanoseconds, time_bounds
 from ondee.source.granule import Format
 from ondee.source.pickles import unpickle_mapping
 from ondee.units import VOCABULARY
@@ -64,7 +64,7 @@ class _Patches:
 
     def times(self, paths: tuple[Path, ...]) -> NDArray[np.datetime64]:
         """The time in the name."""
-        return np.array([_named(paths[0])[0]], dtype="datetime64[ns]")
+        return nanoseconds([_named(paths[0])[0]], where=paths[0])
 
     def read(self, paths: tuple[Path, ...], *, region: Region | None = None, **options: Any) -> xr.Dataset:
         """Read one patch."""
@@ -143,9 +143,11 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         if len(content) != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
             raise ValueError(f"its header promises {shape}, its content is of another length")
         array = np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
+    except OndeeError:
+        raise
+    except Exception as error:  # NumPy raises nearly anything on a damaged header
         raise ReadError(
-            f"the file cannot be read: {str(error).splitlines()[0]}",
+            f"the file cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}",
             where=path,
             fix="the file is cut, damaged or no .npy; fetch it again",
         ) from error
@@ -155,7 +157,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _unstacked(array: NDArray[Any], path: Path) -> dict[str, NDArray[Any]]:
-    """Layers of ``(9, y, x)`` or ``(y, x, 9)``, in the documented order as far as their values can tell."""
+    """Layers of ``(9, y, x)`` or ``(y, x, 9)``, in the order of :data:`CHANNELS` as far as their values can tell."""
     if array.ndim != 3 or len(_LAYERS) not in (array.shape[0], array.shape[-1]) or array.dtype.kind not in "iuf":
         raise ReadError(
             f"the array has shape {array.shape}",

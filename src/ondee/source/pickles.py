@@ -12,6 +12,7 @@ import datetime as dt
 import io
 import math
 import pickle
+import pickletools
 import re
 from typing import Any
 
@@ -220,6 +221,20 @@ class _Unpickler(pickle.Unpickler):
         raise _RefusedError("a reference to an object outside the file")
 
 
+def _loaded(content: bytes) -> Any:
+    """What a pickle holds, after a look at its instructions.
+
+    NumPy arrays of numbers and dates need neither registered extensions nor buffers outside the pickle, and number
+    what they remember in order; a number out of order makes Python's unpickler take memory for all below it.
+    """
+    for number, (instruction, argument, _) in enumerate(pickletools.genops(content)):
+        if instruction.name.startswith(("EXT", "BYTEARRAY", "NEXT_BUFFER", "READONLY_BUFFER")):
+            raise _RefusedError(f"the instruction {instruction.name}")
+        if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= number:
+            raise _RefusedError(f"a memory of {argument} places")
+    return _Unpickler(io.BytesIO(content), encoding="latin1").load()
+
+
 def unpickle(content: bytes, *, where: object) -> NDArray[Any]:
     """Rebuild the array that a pickle holds, without running code of the file's choice.
 
@@ -247,7 +262,7 @@ def unpickle(content: bytes, *, where: object) -> NDArray[Any]:
     [1, 2]
     """
     try:
-        found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        found = _loaded(content)
         if not isinstance(found, _ArrayState):
             raise _RefusedError(f"an object of type {type(found).__name__} where an array is expected")
         return found.array()
@@ -292,7 +307,7 @@ def unpickle_mapping(content: bytes, *, where: object) -> dict[str, NDArray[Any]
     {'rain': array([1, 2])}
     """
     try:
-        found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        found = _loaded(content)
         if isinstance(found, _ArrayState) and found.shape == () and isinstance(found.content, list):
             (found,) = found.content
         if not isinstance(found, dict):

@@ -5,10 +5,8 @@ turned to north-up and west-left with its coordinates. A time is the nominal sta
 scan 5 min); when a line was truly seen stands in ``scan_offset(time, y)``, seconds after it: Europe is seen about
 10 min after the nominal start of a full scan.
 
-References
-----------
-EUMETSAT, MSG Level 1.5 Image Data Format Description, EUM/MSG/ICD/105; MSG LRIT/HRIT Mission Specific
-Implementation, EUM/MSG/SPE/057, section 3 (names of files).
+Calibration and position are satpy's, which follows EUMETSAT's MSG Level 1.5 Image Data Format Description; names
+of HRIT files are those of real segments.
 """
 
 from __future__ import annotations
@@ -27,9 +25,9 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError, ReadError
 from ondee.grid import Grid, Region
 from ondee.source import cf
-from ondee.source.assembly import Variable, assemble
+from ondee.source.assembly import Variable, assemble, nanoseconds
 from ondee.source.granule import Format
-from ondee.source.hdf5 import MAGIC
+from ondee.source.hdf5 import MAGIC, tells
 from ondee.source.seviri_image import REFLECTIVE, THERMAL, Part, Reader, image, require_whole
 from ondee.source.seviri_netcdf import PACKING, read_netcdf, write
 
@@ -61,7 +59,7 @@ class SEVIRI:
             return False
         if _reader(path) is not None or head.startswith(_NATIVE_HEAD):
             return True
-        return head.startswith(MAGIC) and _holds_channels(path)
+        return head.startswith(MAGIC) and tells(path, _holds_channels)
 
     def gather(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
         """Group the segments, channels, prologue and epilogue of one HRIT slot; all else stands alone."""
@@ -76,7 +74,7 @@ class SEVIRI:
         """Nominal starts: of HRIT from the name, of the others from the header."""
         match = _HRIT.match(paths[0].name)
         if match:
-            return np.array([_slot(match["time"], paths[0])])
+            return nanoseconds([_slot(match["time"], paths[0])], where=paths[0])
         reader = _reader_of(paths[0])
         if reader is None:
             return cf.FORMAT.times(paths)
@@ -172,24 +170,18 @@ def _reader_of(path: Path) -> Reader | None:
     return None
 
 
-def _holds_channels(path: Path) -> bool:
+def _holds_channels(file: h5py.File) -> bool:
     """Whether an HDF5 file has a 4-D variable and a channel coordinate that names channels of SEVIRI only."""
-    try:
-        with h5py.File(path, "r") as file:
-            if "channel" not in file or not any(
-                isinstance(node, h5py.Dataset) and node.ndim == 4 for node in file.values()
-            ):
-                return False
-            names = {name.decode() if isinstance(name, bytes) else str(name) for name in file["channel"][...].ravel()}
-            return bool(names) and names <= _CHANNELS
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError):
+    if "channel" not in file or not any(isinstance(node, h5py.Dataset) and node.ndim == 4 for node in file.values()):
         return False
+    names = {name.decode() if isinstance(name, bytes) else str(name) for name in file["channel"][...].ravel()}
+    return bool(names) and names <= _CHANNELS
 
 
 def _slot(text: str, path: Path) -> np.datetime64:
     """Nominal start of a slot from the name of an HRIT file."""
     try:
-        return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[8:10]}:{text[10:]}", "ns")
+        return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[8:10]}:{text[10:]}", "s")
     except ValueError as error:
         raise ReadError(
             f"{text} in the name of the file is no time", where=path, fix="give the file back its own name"

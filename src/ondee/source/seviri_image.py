@@ -307,8 +307,8 @@ def _close(scene: Any) -> None:
 def require_whole(path: Path) -> None:
     """Refuse an HRIT file that is shorter or longer than its own header says.
 
-    The primary header (LRIT/HRIT Global Specification, CGMS 03, header type 0) holds the length of all headers in bytes
-    and that of the data in bits.
+    The primary header of LRIT and HRIT files (type 0) holds the length of all headers in bytes and that of the data in
+    bits.
 
     Raises
     ------

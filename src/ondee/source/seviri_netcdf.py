@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import xarray as xr
 
 from ondee.errors import ConfigError, ReadError, StoreError
 from ondee.grid import Grid, Region
+from ondee.output import whole
 from ondee.source import cf
 from ondee.units import require
 
@@ -48,7 +47,14 @@ def read_netcdf(
                     fix="ask for channels=(…) among " + ", ".join(present),
                 )
             file = file.isel(channel=[present.index(name) for name in channels])
-        return cf.read_file(file, where=path, region=region, product="SEVIRI", assumed="start")
+        dataset = cf.read_file(file, where=path, region=region, product="SEVIRI", assumed="start")
+    if "brightness_temperature" not in dataset:
+        raise ReadError(
+            "the file holds no brightness temperature but " + ", ".join(map(str, dataset.data_vars)),
+            where=path,
+            fix="leave format out, or read the file as plain CF: format='cf'",
+        )
+    return dataset
 
 
 def write(path: str | Path, dataset: xr.Dataset, *, force: bool = False) -> None:
@@ -74,8 +80,6 @@ def write(path: str | Path, dataset: xr.Dataset, *, force: bool = False) -> None
         If the file exists and `force` is not given, or the disk refuses it.
     """
     target = Path(path)
-    if target.exists() and not force:
-        raise StoreError("the file exists", where=target, fix="choose another name, or give force=True")
     prepared = _prepared(dataset)
     ny, nx = prepared.sizes["y"], prepared.sizes["x"]
     chunks = (1, prepared.sizes["channel"], min(ny, 232), min(nx, 232))
@@ -83,21 +87,8 @@ def write(path: str | Path, dataset: xr.Dataset, *, force: bool = False) -> None
     encoding.update(
         {name: {"zlib": True, "_FillValue": np.float32(np.nan)} for name in ("lon", "lat") if name in prepared}
     )
-    handle, name = -1, ""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-        prepared.to_netcdf(name, engine="h5netcdf", encoding=encoding)
-        Path(name).replace(target)
-    except OSError as error:
-        raise StoreError(
-            f"the file cannot be written: {error.strerror or error}",
-            where=target,
-            fix="check that the folder exists, may be written to, and has room",
-        ) from error
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
+    with whole(target, force=force) as draft:
+        prepared.to_netcdf(draft, engine="h5netcdf", encoding=encoding)
 
 
 def _prepared(dataset: xr.Dataset) -> xr.Dataset:

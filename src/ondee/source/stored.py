@@ -96,16 +96,18 @@ class Stored:
         (path,) = paths
         chosen = _chosen(path, input)
         with opened(path) as file:
+            stored = [str(variable["name"]) for variable in file.attrs["ondee"]["variables"]]
             names = {
-                str(name): quantity
-                for name in file.data_vars
-                if (quantity := str(name).removeprefix(f"{chosen}_")) != name and quantity in VOCABULARY
+                name: quantity
+                for name in stored
+                if (quantity := name.removeprefix(f"{chosen}_")) != name and quantity in VOCABULARY
             }
-            others = [name for name in file.data_vars if name not in names]
+            # A folder lists its members in any order; a store has one.
+            machinery = [str(name) for name in file.data_vars if name not in stored]
             present = np.flatnonzero(file[f"{chosen}_frames"].values > 0)
             product = str(file[next(iter(names))].attrs.get("product", chosen))
             made = read_file(
-                file.drop_vars(others).isel(time=present),
+                file[[*machinery, *names]].isel(time=present),
                 where=path,
                 region=region,
                 period=period,

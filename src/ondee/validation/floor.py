@@ -20,6 +20,7 @@ from ondee.collocation.regrid import apply, mask_by_quality
 from ondee.errors import ConfigError, ReadError
 from ondee.grid import Grid, Region
 from ondee.progress import track
+from ondee.source import identity, require_same
 from ondee.source.assembly import Label
 from ondee.source.granule import Granule
 from ondee.units import require, to_rate
@@ -90,10 +91,13 @@ def floor(
     reader = _Reader(region, quality, interval, coverage)
     tally: Tally | None = None
     recent: deque[Window] = deque(maxlen=3)
+    first: np.datetime64 | None = None
+    last: np.datetime64 | None = None
     for window in _windows(reader.frames(items)):
         if tally is None:
             tally = Tally(_tiles(window.mean.shape), span)
         tally.add(window)
+        first, last = window.start if first is None else first, window.start + HALF_HOUR
         recent.append(window)
         for earlier in recent:
             tally.pair(earlier, window)
@@ -108,12 +112,16 @@ def floor(
     return made.assign_attrs(
         title="Sampling floor: radar snapshot against the half-hour mean of the same radar",
         product=reader.product,
-        period=f"{reader.first} to {reader.last}",
+        period=f"{_minute(first)} to {_minute(last)}",
         resolution=f"{reader.target.dx:g} {reader.target.unit}",
         time_label=reader.label,
         minimum_coverage=coverage,
         quality_threshold="none" if quality is None else str(quality),
     )
+
+
+def _minute(time: np.datetime64 | None) -> str:
+    return "" if time is None else str(np.datetime_as_string(time, "m"))
 
 
 def cells_of(grid: Grid, step: float = 0.1) -> Grid:
@@ -145,8 +153,7 @@ class _Reader:
         self.region, self.quality, self.interval, self.coverage = region, quality, interval, coverage
         self.target: Grid | None = None
         self.product, self.label = "", ""
-        self.first: np.datetime64 | None = None
-        self.last: np.datetime64 | None = None
+        self.reference: dict[str, str] | None = None
 
     def frames(self, items: Sequence[Granule]) -> Iterator[Frame]:
         """Frames in order of time, averaged to the cells."""
@@ -159,13 +166,14 @@ class _Reader:
             for index, (start, end) in enumerate(bounds):
                 value, share = apply(matrix, np.asarray(rain.values[index], np.float32))
                 value[share < self.coverage - 1e-5] = np.nan
-                self.first = start if self.first is None else self.first
-                self.last = end
                 yield Frame(start, end, value)
 
     def _prepared(self, granule: Granule) -> xr.Dataset:
         """One granule as a masked rain rate with intervals."""
         dataset = granule.read(self.region)
+        own = identity(dataset)
+        self.reference = self.reference or own
+        require_same(self.reference, own, where=granule.paths[0])
         if self.interval is not None:
             dataset = with_interval(dataset, *self.interval)
         if "rain_rate" not in dataset and "rain_amount" in dataset:
