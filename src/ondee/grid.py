@@ -12,12 +12,11 @@ import pyproj
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ondee.errors import ConfigError, GridError
+from ondee.errors import GridError
+from ondee.region import Region, four_numbers
 
-__all__ = ["LATITUDE_LONGITUDE", "LOCAL", "Grid", "Region", "four_numbers", "transformer"]
+__all__ = ["LATITUDE_LONGITUDE", "LOCAL", "Grid", "Region", "transformer"]
 
-Region = tuple[float, float, float, float]
-"""West, south, east, north in degrees."""
 
 LATITUDE_LONGITUDE = "OGC:CRS84"
 LOCAL = (
@@ -412,27 +411,6 @@ class Grid:
             ),
             "crs": xr.DataArray(np.int32(0), attrs=mapping),
         }
-
-
-def four_numbers(region: Any) -> Region:
-    """Give a region as four numbers.
-
-    Raises
-    ------
-    ConfigError
-        If it is not four finite numbers.
-    """
-    try:
-        west, south, east, north = (float(edge) for edge in region if not isinstance(region, str))
-        if not np.isfinite([west, south, east, north]).all() or max(map(abs, (west, south, east, north))) > 720.0:
-            raise ValueError(region)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"the region {region!r} is not four numbers in degrees",
-            where="region",
-            fix="give west, south, east, north, such as (-5.5, 42.0, 8.5, 51.5)",
-        ) from error
-    return west, south, east, north
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.errors import ReadError
-from ondee.grid import Region, four_numbers
+from ondee.region import Region, four_numbers
 from ondee.source.assembly import nanoseconds
 
 __all__ = ["Format", "Granule", "Period", "inside"]
