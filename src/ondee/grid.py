@@ -399,7 +399,7 @@ class Grid:
             names = (("longitude", "degrees_east"), ("latitude", "degrees_north"))
         else:
             names = (("projection_x_coordinate", "m"), ("projection_y_coordinate", "m"))
-        mapping: dict[str, Any] = {} if self.is_local else dict(self.projection.to_cf())
+        mapping = dict(_cf(self.crs))
         mapping["crs_wkt"] = self.crs
         mapping["GeoTransform"] = f"{self.west!r} {self.dx!r} 0.0 {self.north!r} 0.0 {-self.dy!r}"
         return {
@@ -411,6 +411,13 @@ class Grid:
             ),
             "crs": xr.DataArray(np.int32(0), attrs=mapping),
         }
+
+
+@lru_cache(maxsize=256)
+def _cf(crs: str) -> dict[str, Any]:
+    """CF attributes of a projection; a local plane has none."""
+    projection = _crs(crs)
+    return {} if projection.is_engineering else dict(projection.to_cf())
 
 
 @lru_cache(maxsize=256)

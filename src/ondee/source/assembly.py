@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ondee.errors import ReadError
 from ondee.grid import Grid
-from ondee.units import VOCABULARY, tag
+from ondee.units import VOCABULARY
 
 __all__ = ["Label", "Variable", "assemble", "nanoseconds", "time_bounds"]
 
@@ -210,5 +210,5 @@ def _variable(
         attributes["implausible_count"] = count
         attributes["implausible_extreme"] = float(extremes[np.argmax(np.abs(extremes))])
         values = np.where(wrong, np.float32(np.nan), values)
-    attrs = tag(xr.DataArray(0.0), name, **attributes).attrs
+    attrs = {**VOCABULARY[name].attributes(), **attributes}
     return dims, values, attrs, dict(variable.packing)
