@@ -340,3 +340,15 @@ def test_the_pair_goes_into_a_store_unchanged(tmp_path):
     for name in ("rain_rate", "precipitation_likelihood"):
         np.testing.assert_array_equal(stored[f"pair_{name}"].astype("float32"), original[name])
     assert RADAR.nx and len(store.split("train")) == 16
+
+
+def test_a_file_in_a_wrong_unit_is_rejected_and_the_rest_built(tmp_path):
+    archive(tmp_path / "radar", DAYS[:2])
+    first = min((tmp_path / "radar").glob("*20180605*"))
+    wrong = radar(["2018-06-05T10:00"], minutes=30)
+    wrong["rain_rate"].attrs["units"] = "mm day-1"
+    wrong.to_netcdf(first, engine="h5netcdf")
+    report = build(configure(tmp_path, max_rejected=0.1))
+    assert [Path(bad["path"]).name for bad in report.rejected] == [first.name]
+    missing = Store(tmp_path / "store.zarr").record(DAYS[1])["inputs"]["radar"]["missing_steps"]
+    assert "2018-06-05T10:00" in missing and "2018-06-05T10:30" not in missing

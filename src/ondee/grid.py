@@ -12,6 +12,7 @@ import pyproj
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ondee.axis import evenly_spaced, touched
 from ondee.errors import GridError
 from ondee.region import Region, four_numbers
 
@@ -25,8 +26,6 @@ LOCAL = (
 )
 _MOST = 10**6
 """Cells along a side: 40 m once round the Earth."""
-_SNAP = 2e-3
-"""Largest departure of a coordinate from a regular grid, in cells."""
 
 
 @lru_cache(maxsize=256)
@@ -112,8 +111,8 @@ class Grid:
         GridError
             If the centres are in the wrong order or not evenly spaced within 0.2 % of a cell.
         """
-        west, dx, nx = _axis(x, where=f"{where}, x")
-        south, dy, ny = _axis(np.asarray(y)[::-1], where=f"{where}, y reversed")
+        west, dx, nx = evenly_spaced(x, where=f"{where}, x")
+        south, dy, ny = evenly_spaced(np.asarray(y)[::-1], where=f"{where}, y reversed")
         return cls(crs, west, south + dy * ny, dx, dy, nx, ny)
 
     @classmethod
@@ -426,10 +425,10 @@ def _touched(grid: Grid, region: Region) -> tuple[slice, slice]:
     west, south, east, north = region
     if grid.is_geographic:
         lefts = [west + turn - grid.west for turn in (-720.0, -360.0, 0.0, 360.0, 720.0)]
-        turns = [_span(left / grid.dx, (left + east - west) / grid.dx, grid.nx) for left in lefts]
-        touched = [turn for turn in turns if turn.start < turn.stop] or [slice(0, 0)]
-        rows = _span((grid.north - north) / grid.dy, (grid.north - south) / grid.dy, grid.ny)
-        return rows, slice(min(turn.start for turn in touched), max(turn.stop for turn in touched))
+        turns = [touched(left / grid.dx, (left + east - west) / grid.dx, grid.nx) for left in lefts]
+        found = [turn for turn in turns if turn.start < turn.stop] or [slice(0, 0)]
+        rows = touched((grid.north - north) / grid.dy, (grid.north - south) / grid.dy, grid.ny)
+        return rows, slice(min(turn.start for turn in found), max(turn.stop for turn in found))
     along = np.linspace(0.0, 1.0, 1 + max(64, int(8 * max(east - west, north - south))))
     longitude = west + (east - west) * np.concatenate([along, along, 0 * along, 0 * along + 1])
     latitude = south + (north - south) * np.concatenate([0 * along, 0 * along + 1, along, along])
@@ -447,37 +446,6 @@ def _touched(grid: Grid, region: Region) -> tuple[slice, slice]:
         x, y = np.concatenate([x, own_x[held]]), np.concatenate([y, own_y[held]])
     if not x.size:
         return slice(0, 0), slice(0, 0)
-    columns = _span((x.min() - grid.west) / grid.dx - margin, (x.max() - grid.west) / grid.dx + margin, grid.nx)
-    rows = _span((grid.north - y.max()) / grid.dy - margin, (grid.north - y.min()) / grid.dy + margin, grid.ny)
+    columns = touched((x.min() - grid.west) / grid.dx - margin, (x.max() - grid.west) / grid.dx + margin, grid.nx)
+    rows = touched((grid.north - y.max()) / grid.dy - margin, (grid.north - y.min()) / grid.dy + margin, grid.ny)
     return rows, columns
-
-
-def _span(low: float, high: float, size: int) -> slice:
-    """Indices of the cells that a stretch of fractional indices touches."""
-    return slice(max(0, int(np.floor(low + 1e-9))), min(size, int(np.ceil(high - 1e-9))))
-
-
-def _axis(centres: ArrayLike, *, where: object) -> tuple[float, float, int]:
-    """First edge, step and number of evenly spaced ascending centres."""
-    values = np.asarray(centres, dtype=np.float64)
-    if values.ndim != 1 or values.size < 2:
-        raise GridError(
-            f"{values.size} centre is too few to know the cell size",
-            where=where,
-            fix="open a piece with at least two rows and two columns",
-        )
-    step = (values[-1] - values[0]) / (values.size - 1)
-    if not step > 0:
-        raise GridError(
-            "the centres are in the wrong order",
-            where=where,
-            fix="order x from west to east and y from north to south, with the data",
-        )
-    departure = np.abs(values - (values[0] + step * np.arange(values.size))).max() / step
-    if not departure < _SNAP:
-        raise GridError(
-            f"the centres are not evenly spaced: off by {departure:.3g} cells",
-            where=where,
-            fix="ondee reads regular grids; regrid the data first, or crop it where it is regular",
-        )
-    return float(values[0] - step / 2), float(step), int(values.size)

@@ -42,7 +42,7 @@ def write_day(task: Day) -> dict[str, Any]:
     first = task.index * layout.steps
     times = layout.times[first : first + layout.steps]
     streams = {
-        name: Stream(settings, items, layout.grid, layout.step, task.references[name])
+        name: Stream(settings, items, layout.grid, layout.step, *task.references[name])
         for name, (settings, items) in task.inputs.items()
     }
     frames = {name: np.zeros(layout.steps, np.int16) for name in streams}

@@ -114,7 +114,7 @@ def _places(name: str, patterns: Sequence[str], folder: Path) -> list[Path]:
         below = str(wanted.relative_to(wanted.anchor))
         try:
             found = sorted(Path(wanted.anchor).glob(below)) if set("*?[") & set(below) else [wanted]
-        except (ValueError, NotImplementedError):
+        except (ValueError, NotImplementedError):  # pathlib refuses some patterns, such as radar/**a
             found = []
         found = [place for place in found if place.exists()]
         if not found:

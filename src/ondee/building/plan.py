@@ -22,6 +22,7 @@ from ondee.store import SPLITS, Layout, Stored
 
 __all__ = ["Day", "Plan", "plan"]
 
+Reference = tuple[Mapping[str, str] | None, Grid | None]
 _DAY = np.timedelta64(1, "D")
 _AROUND = np.timedelta64(60, "m")
 
@@ -36,8 +37,8 @@ class Day:
     layout: Layout
     inputs: Mapping[str, tuple[InputConfig, tuple[Item, ...]]]
     signature: str
-    references: Mapping[str, Mapping[str, str]]
-    """Input → what all its files must agree on."""
+    references: Mapping[str, Reference]
+    """Input → what all its files must agree on, and their grid."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ def plan(settings: BuildConfig, path: Path) -> Plan:
     found = {name: inventory(name, settings_of, folder) for name, settings_of in settings.inputs.items()}
     grid = _grid(settings, found)
     variables: list[Stored] = []
-    references: dict[str, Mapping[str, str]] = {}
+    references: dict[str, Reference] = {}
     starts: list[np.datetime64] = []
     for name, (items, _) in found.items():
         stream = Stream(settings.inputs[name], items, grid, settings.step)
         sample = stream.sample()
-        references[name] = stream.reference or {}
+        references[name] = (stream.reference, stream.grid)
         variables += _stored(name, sample)
         lead = sample["time_bounds"].values[0, 0] - sample["time"].values[0]
         starts += [time + lead for item in items for time in item.times]
@@ -187,7 +188,7 @@ def _task(
     index: int,
     settings: BuildConfig,
     found: Mapping[str, tuple[list[Item], list[Rejected]]],
-    references: Mapping[str, Mapping[str, str]],
+    references: Mapping[str, Reference],
 ) -> Day:
     """The task of one day: its granules, and those an hour around it."""
     day = np.datetime64(layout.days[index], "ns")

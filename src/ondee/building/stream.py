@@ -13,7 +13,7 @@ import xarray as xr
 from ondee.building.inventory import Item, Rejected
 from ondee.collocation import mask_by_quality, means, regrid, with_interval
 from ondee.config import InputConfig
-from ondee.errors import OndeeError, ReadError
+from ondee.errors import GridError, ReadError, UnitError
 from ondee.grid import Grid, Region
 from ondee.source import identity, require_same
 from ondee.units import to_rate
@@ -22,6 +22,8 @@ __all__ = ["Stream"]
 
 _AHEAD = np.timedelta64(60, "m")
 """How far a label may lie from the interval it stands for; an hourly sum is the longest product."""
+_UNUSABLE = (ReadError, UnitError, GridError)
+"""What is wrong with a file, and not with the configuration: such a file becomes missing steps."""
 _COUNTS = (
     "pixels_removed_by_quality",
     "wet_pixels_removed_by_quality",
@@ -46,6 +48,8 @@ class Stream:
         Length of a step.
     reference
         What all its files must agree on (:func:`ondee.source.identity`); None for what the first one says.
+    grid
+        The grid of all its files; None for that of the first one.
     """
 
     settings: InputConfig
@@ -53,12 +57,12 @@ class Stream:
     target: Grid | None
     minutes: int
     reference: Mapping[str, str] | None = None
+    grid: Grid | None = None
     rejected: list[Rejected] = field(default_factory=list)
     removed: Counter[str] = field(default_factory=Counter)
     used: list[Item] = field(default_factory=list)
     _next: int = 0
     _held: deque[xr.Dataset] = field(default_factory=deque)
-    _grid: Grid | None = None
 
     def step(self, start: np.datetime64) -> tuple[xr.Dataset | None, int]:
         """Fields of one step on the grid, and how many frames they come from; None where nothing was observed.
@@ -105,7 +109,7 @@ class Stream:
         for item in self.items:
             try:
                 dataset = self._prepared(item)
-            except OndeeError as error:
+            except _UNUSABLE as error:
                 self.rejected.append(Rejected(str(item.granule.paths[0]), error.what))
                 continue
             frame = self._masked(dataset.isel(time=slice(0, 1)))
@@ -131,7 +135,7 @@ class Stream:
             self._next += 1
             try:
                 dataset = self._prepared(item)
-            except ReadError as error:
+            except _UNUSABLE as error:
                 self.rejected += [Rejected(str(path), error.what) for path in item.granule.paths[:1]]
                 continue
             self.used.append(item)
@@ -160,13 +164,13 @@ class Stream:
             )
         needed = [*wanted, "quality"] if settings.quality is not None and "quality" in dataset else wanted
         grid = Grid.of(dataset, where=item.granule.paths[0])
-        if self._grid is not None and not self._grid.same_as(grid):
+        if self.grid is not None and not self.grid.same_as(grid):
             raise ReadError(
                 f"its grid differs from that of the first file: {grid.describe()}",
                 where=item.granule.paths[0],
                 fix="give files of one grid, or an input for each grid",
             )
-        self._grid = grid
+        self.grid = self.grid or grid
         return dataset.drop_vars([name for name in dataset.data_vars if name not in needed])
 
     @cached_property
@@ -181,11 +185,9 @@ class Stream:
         if self.settings.time == "label":
             chosen = held["time"].values == start
         else:
-            bounds = held["time_bounds"].values
-            snapshots = bounds[:, 0] == bounds[:, 1]
-            chosen = (bounds[:, 1] > start) & (bounds[:, 0] < end) | snapshots & (bounds[:, 0] >= start) & (
-                bounds[:, 0] < end
-            )
+            first, last = held["time_bounds"].values.T
+            # A snapshot has no length: it belongs to the step in which it lies.
+            chosen = (np.maximum(last, first + np.timedelta64(1, "ns")) > start) & (first < end)
         return held.isel(time=np.flatnonzero(chosen)) if chosen.any() else None
 
     # ---- bringing together
