@@ -11,7 +11,7 @@ import numpy as np
 from ondee.config import InputConfig
 from ondee.errors import ConfigError, OndeeError, ReadError
 from ondee.progress import track
-from ondee.source import by_formats, gathered
+from ondee.source import by_formats, gathered, matching
 from ondee.source.granule import Granule
 
 __all__ = ["Item", "Rejected", "inventory"]
@@ -110,18 +110,12 @@ def _places(name: str, patterns: Sequence[str], folder: Path) -> list[Path]:
     """Files and folders behind paths and patterns."""
     places: list[Path] = []
     for pattern in patterns:
-        wanted = folder / Path(pattern).expanduser()
-        below = str(wanted.relative_to(wanted.anchor))
         try:
-            found = sorted(Path(wanted.anchor).glob(below)) if set("*?[") & set(below) else [wanted]
-        except (ValueError, NotImplementedError):  # pathlib refuses some patterns, such as radar/**a
-            found = []
-        found = [place for place in found if place.exists()]
-        if not found:
+            places += matching(pattern, folder)
+        except ReadError as error:
             raise ConfigError(
                 f"nothing is at {pattern!r}",
                 where=f"inputs.{name}.paths",
                 fix=f"paths are taken from {folder}; give a file, a folder or a pattern such as radar/**/*.h5",
-            )
-        places += found
+            ) from error
     return places

@@ -13,7 +13,7 @@ import xarray as xr
 from ondee.building.inventory import Item, Rejected
 from ondee.collocation import mask_by_quality, means, regrid, with_interval
 from ondee.config import InputConfig
-from ondee.errors import GridError, ReadError, UnitError
+from ondee.errors import ConfigError, GridError, ReadError, UnitError
 from ondee.grid import Grid, Region
 from ondee.source import identity, require_same
 from ondee.units import to_rate
@@ -161,6 +161,13 @@ class Stream:
                 f"there is no {absent[0]} among {', '.join(map(str, dataset.data_vars))}",
                 where=item.granule.paths[0],
                 fix="name variables that the files hold; `ondee look` lists them",
+            )
+        if any("member" in dataset[name].dims for name in wanted):
+            raise ConfigError(
+                f"the input is an ensemble of {dataset.sizes['member']} members; a store holds one field a step",
+                where=item.granule.paths[0],
+                fix=f"build one member: options: {{member: {dataset['member'].values[0]}}} under the input; "
+                "to score an ensemble, keep it as it is",
             )
         needed = [*wanted, "quality"] if settings.quality is not None and "quality" in dataset else wanted
         grid = Grid.of(dataset, where=item.granule.paths[0])

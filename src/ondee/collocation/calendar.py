@@ -102,7 +102,8 @@ def means(
     Parameters
     ----------
     dataset
-        Frames with ``time_bounds``; a frame counts by the time it shares with the window.
+        Frames with ``time_bounds``; a frame counts by the time it shares with the window. Every member of an ensemble
+        is averaged by itself.
     starts
         Start of each window, ``(window,)``, UTC.
     length
@@ -122,6 +123,8 @@ def means(
     ------
     ReadError
         If frames overlap each other, or are snapshots without an interval.
+    ConfigError
+        If the first dimension of a variable is not time.
     UnitError
         If a variable that has no mean (codes, clocks, decibels) has several frames in a window, or an amount of rain
         is not that of a whole window.
@@ -132,8 +135,14 @@ def means(
     shared = overlap(bounds, windows, ends) / float(length / _SECOND)
     data = {}
     for name, array in dataset.data_vars.items():
-        if array.dims[0] != "time" or not {"y", "x"} <= set(array.dims):
+        if not {"time", "y", "x"} <= set(array.dims):
             continue
+        if array.dims[0] != "time":
+            raise ConfigError(
+                f"{name} has the dimensions {array.dims}; time must be the first",
+                where=dataset.attrs.get("product", "ondee.collocation.means"),
+                fix="put it first: dataset.transpose('time', ...)",
+            )
         if ((shared > 0).sum(axis=1) > 1).any():
             refuse_mean(name, where=dataset.attrs.get("product", "ondee.collocation.means"))
         if name == "rain_amount":
@@ -157,7 +166,9 @@ def means(
         dims="time",
         attrs={"standard_name": "time", "axis": "T", "bounds": "time_bounds", "label": "start"},
     )
-    coordinates = {name: dataset.coords[name] for name in ("x", "y", "crs", "channel") if name in dataset.coords}
+    coordinates = {
+        name: dataset.coords[name] for name in ("x", "y", "crs", "channel", "member") if name in dataset.coords
+    }
     limits = np.stack([windows, ends], axis=1)
     return xr.Dataset(
         data,

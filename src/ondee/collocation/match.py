@@ -50,8 +50,9 @@ def overpass(
     GridError
         If radar and satellite are not on one grid.
     ConfigError
-        If the window has no width.
+        If the window has no width, or the rain is an ensemble.
     """
+    _refuse_members(radar["rain_rate"])
     require(radar["rain_rate"], "rain_rate", where="radar")
     require(minute, "microwave_minute", where="satellite")
     if not half_width > 0:
@@ -81,6 +82,16 @@ def overpass(
         name: minute.coords[name] for name in ("time", "time_bounds", "x", "y", "crs") if name in minute.coords
     }
     return xr.Dataset({"rain_rate": tagged}, coords=coordinates, attrs=dict(radar.attrs))
+
+
+def _refuse_members(rain: xr.DataArray) -> None:
+    """Refuse an ensemble: what the sensor is compared with is one field."""
+    if rain.dims != ("time", "y", "x"):
+        raise ConfigError(
+            f"the rain has the dimensions {rain.dims}; (time, y, x) is needed",
+            where="radar",
+            fix="take one member at a time: radar.isel(member=0)",
+        )
 
 
 def _at_the_pass(
@@ -118,6 +129,7 @@ def references(
         ``rain_rate(reference, time, y, x)``; the coordinate ``reference`` is ``"mean"`` or ``"overpass"``, so that
         no score can pool the two without naming them.
     """
+    _refuse_members(radar["rain_rate"])
     others = [name for name in radar.data_vars if name != "rain_rate"]
     mean = means(radar.drop_vars(others), minute["time"].values, time_coverage=time_coverage)
     at_pass = overpass(radar, minute, half_width=half_width, time_coverage=time_coverage)

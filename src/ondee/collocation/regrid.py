@@ -100,7 +100,7 @@ def regrid(
     Parameters
     ----------
     dataset
-        Variables ``(time[, channel], y, x)`` on their own grid.
+        Variables ``(time[, channel or member], y, x)`` on their own grid; every member is averaged by itself.
     target
         The grid wanted.
     coverage
@@ -155,7 +155,8 @@ def regrid(
             data["coverage"] = tag(xr.DataArray(whole, dims=array.dims), "coverage", grid_mapping="crs")
             if statistics and name == "rain_rate":
                 data |= _statistics(matrix, array, short, wet)
-    coordinates = {name: dataset.coords[name] for name in ("time", "channel", "time_bounds") if name in dataset.coords}
+    kept_coordinates = ("time", "channel", "member", "time_bounds")
+    coordinates = {name: dataset.coords[name] for name in kept_coordinates if name in dataset.coords}
     return xr.Dataset(data, coords={**coordinates, **target.coordinates()}, attrs=dict(dataset.attrs))
 
 
@@ -178,7 +179,7 @@ def mask_by_quality(
     Parameters
     ----------
     dataset
-        With ``quality`` (0–1) beside its rain.
+        With ``quality`` (0–1) beside its rain. A quality without members holds for every member of an ensemble.
     threshold
         Lowest quality kept; None keeps all. It belongs to the product: 0.8 suits MeteoNet and deletes
         99.8 % of the rain of OPERA's 2018 composites.
@@ -197,7 +198,8 @@ def mask_by_quality(
     Raises
     ------
     ConfigError
-        If a threshold is asked of a Dataset that has no quality, or is none.
+        If a threshold is asked of a Dataset that has no quality, or is none; or the quality has members, and the rain
+        has none.
     """
     if threshold is None:
         return dataset
@@ -222,6 +224,7 @@ def mask_by_quality(
         quantity = VOCABULARY.get(str(name))
         if quantity is not None and (quantity.standard_name.startswith("lwe_") or name == "reflectivity"):
             array = dataset[name]
+            _refuse_wider(quality, array)
             lost = low & array.notnull()
             made[name] = array.where(~low)
             made[name].encoding = dict(array.encoding)
@@ -232,6 +235,17 @@ def mask_by_quality(
                 "wet_pixels_removed_by_quality": int((lost & (array >= wet)).sum()),
             }
     return made
+
+
+def _refuse_wider(quality: xr.DataArray, rain: xr.DataArray) -> None:
+    """Refuse a quality that would make several fields of one."""
+    wider = [str(dim) for dim in quality.dims if dim not in rain.dims]
+    if wider:
+        raise ConfigError(
+            f"the quality has the dimension {wider[0]}, {rain.name} has not",
+            where="ondee.collocation.mask_by_quality",
+            fix=f"choose the quality that belongs to it: dataset['quality'].isel({wider[0]}=0)",
+        )
 
 
 # ---- kernels

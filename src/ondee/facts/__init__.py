@@ -80,7 +80,8 @@ def survey(
         West, south, east, north in degrees; the whole grids where None.
     variable, time, channel
         Which field to keep as the preview: the first rain (or the first variable), the frame with most rain,
-        and 10.8 µm (or the first channel) where None.
+        and 10.8 µm (or the first channel) where None. Of an ensemble it is the first member; the reader's option
+        ``member`` chooses another one.
     format
         Name of a format, to bypass recognition.
     **options

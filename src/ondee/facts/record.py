@@ -46,13 +46,14 @@ class VariableFacts:
     name, units, long_name, dims
         As in the Dataset.
     statistics
-        Over all frames and channels.
+        Over all frames, channels and members.
     channels
         Channel → statistics, where there is such a dimension.
     implausible_count, implausible_extreme
         How many values the reader made missing because they are outside the plausible range, and the worst.
     removed_by_quality
-        Quality threshold → share of the wet pixels with a lower quality; None where there is no quality or no rain.
+        Quality threshold → share of the wet pixels with a lower quality, those of every member; None where there is
+        no quality or no rain.
     unknown_quality
         Share of the wet pixels that have no quality at all.
     """
@@ -123,8 +124,11 @@ class Facts:
         How many frames bear a label that another one bears.
     grid, variables
         Where, and what.
+    members
+        How many members an ensemble has; None where it is none.
     preview
-        One field ``(y, x)``, to draw; None where the product lacks the one asked for; not among the JSON.
+        One field ``(y, x)``, to draw, of an ensemble that of its first member; None where the product lacks the one
+        asked for; not among the JSON.
     """
 
     product: str
@@ -142,6 +146,7 @@ class Facts:
     repeated_frames: int
     grid: GridFacts
     variables: tuple[VariableFacts, ...]
+    members: int | None
     preview: xr.DataArray | None = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ondee.facts.record import Facts, GridFacts, Statistics, VariableFacts
 from ondee.grid import Grid
-from ondee.source import Granule
+from ondee.source import Granule, identity
 from ondee.units import WET
 
 __all__ = ["QUALITY_THRESHOLDS", "WET", "Choice", "Tally", "tally_of"]
@@ -120,6 +120,7 @@ class Tally:
         self.identity = _identity(granule, dataset)
         self.grid = Grid.of(dataset, where=granule.paths[0])
         self.attributes = dict(dataset.attrs)
+        self.members = int(dataset.sizes["member"]) if "member" in dataset.dims else None
         self.label = str(dataset["time"].attrs.get("label", "unknown"))
         self.quantities: dict[str, _Quantity] = {}
         self.files: set[Path] = set()
@@ -163,18 +164,19 @@ class Tally:
         quantity.extreme = max((float(value) for value in extremes if value is not None), key=abs, default=None)
         for number in range(dataset.sizes["time"]):
             frame = array.isel(time=number)
-            for channel, layer in _layers(frame):
+            bounds = dataset["time_bounds"].values[number]
+            for index, channel, layer in _layers(frame):
                 values = np.asarray(layer.values)
-                wet = _wet(attributes, values, dataset["time_bounds"].values[number])
+                wet = _wet(attributes, values, bounds)
                 quantity.whole.add(values, wet)
                 if channel is not None:
                     quantity.channels.setdefault(channel, _Sums()).add(values, wet)
                 if wet is not None and "quality" in dataset and channel is None:
-                    quantity.add_quality(wet, dataset["quality"].values[number])
+                    quantity.add_quality(wet, _judged(dataset["quality"], number, index))
             if drawn:
-                self._offer(frame, wet, choice)
+                self._offer(frame, bounds, choice)
 
-    def _offer(self, frame: xr.DataArray, wet: NDArray[np.bool_] | None, choice: Choice) -> None:
+    def _offer(self, frame: xr.DataArray, bounds: NDArray[np.datetime64], choice: Choice) -> None:
         """Keep the frame for drawing if it is the one asked for, or rainier or better observed than the one held."""
         if choice.time is not None and frame["time"].values != choice.time:
             return
@@ -184,6 +186,9 @@ class Tally:
             if wanted not in names:
                 return
             frame = frame.isel(channel=names.index(wanted))
+        if "member" in frame.dims:
+            frame = frame.isel(member=0).assign_attrs(members=self.members)
+        wet = _wet(frame.attrs, np.asarray(frame.values), bounds)
         seen = float(np.isfinite(frame.values).mean())
         weight = (0.0 if wet is None else float(wet.mean()), seen)
         if weight > self.weight:
@@ -214,6 +219,7 @@ class Tally:
             repeated_frames=int(labels.size - stamps.size),
             grid=_grid_facts(self.grid),
             variables=tuple(quantity.finish() for quantity in self.quantities.values()),
+            members=self.members,
             preview=self.preview,
         )
 
@@ -221,14 +227,14 @@ class Tally:
 def _identity(granule: Granule, dataset: xr.Dataset) -> tuple[Any, ...]:
     """What makes two granules one product."""
     named = tuple(str(dataset.attrs.get(name) or "") for name in ("product", "run", "version"))
-    return (*named, granule.format.name, tuple(sorted(map(str, dataset.data_vars))))
+    return (*named, granule.format.name, identity(dataset)["members"], tuple(sorted(map(str, dataset.data_vars))))
 
 
 def tally_of(tallies: list[Tally], granule: Granule, dataset: xr.Dataset) -> Tally:
     """Find the tally of a granule's product and grid, or begin one."""
-    identity, grid = _identity(granule, dataset), Grid.of(dataset, where=granule.paths[0])
+    wanted, grid = _identity(granule, dataset), Grid.of(dataset, where=granule.paths[0])
     for tally in tallies:
-        if tally.identity == identity and tally.grid.same_as(grid):
+        if tally.identity == wanted and tally.grid.same_as(grid):
             return tally
     tallies.append(Tally(granule, dataset))
     return tallies[-1]
@@ -242,13 +248,21 @@ def _drawn(dataset: xr.Dataset, choice: Choice) -> str | None:
     return next((name for name in names if _is_rain(dataset[name].attrs)), names[0] if names else None)
 
 
-def _layers(frame: xr.DataArray) -> Iterator[tuple[str | None, xr.DataArray]]:
-    """The channels of a frame, or the frame itself."""
-    if "channel" not in frame.dims:
-        yield None, frame
-        return
-    for number, name in enumerate(frame["channel"].values):
-        yield str(name), frame.isel(channel=number)
+def _layers(frame: xr.DataArray) -> Iterator[tuple[int, str | None, xr.DataArray]]:
+    """The channels of a frame with their names, its members, or the frame itself; each with its number."""
+    if "member" in frame.dims:
+        yield from ((number, None, frame.isel(member=number)) for number in range(frame.sizes["member"]))
+    elif "channel" in frame.dims:
+        names = frame["channel"].values
+        yield from ((number, str(name), frame.isel(channel=number)) for number, name in enumerate(names))
+    else:
+        yield 0, None, frame
+
+
+def _judged(quality: xr.DataArray, frame: int, member: int) -> NDArray[np.float32]:
+    """The quality of one field: each member's own where it has one."""
+    chosen = quality.isel(time=frame)
+    return np.asarray((chosen.isel(member=member) if "member" in chosen.dims else chosen).values)
 
 
 def _is_amount(attributes: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, Region, transformer
-from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Style, new_figure, scale_of, styled
+from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Style, member_of, new_figure, scale_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,11 @@ def coast_and_borders() -> Lines:
 
 
 def one_frame(
-    dataset: xr.Dataset, variable: str | None = None, time: str | None = None, channel: str | None = None
+    dataset: xr.Dataset,
+    variable: str | None = None,
+    time: str | None = None,
+    channel: str | None = None,
+    member: int | None = None,
 ) -> xr.DataArray:
     """Choose one field of a Dataset.
 
@@ -65,16 +69,18 @@ def one_frame(
         Label of the frame, ISO text; the first one where None.
     channel
         Name of the channel; the first one where None.
+    member
+        Number of the member of an ensemble; the first one where None.
 
     Returns
     -------
     xarray.DataArray
-        ``(y, x)`` with its time, and product, run and version as attributes.
+        ``(y, x)`` with its time, and product, run, version and the number of ``members`` as attributes.
 
     Raises
     ------
     ConfigError
-        If there is no such variable, frame or channel.
+        If there is no such variable, frame, channel or member.
     """
     names = [str(name) for name, array in dataset.data_vars.items() if {"y", "x"} <= set(array.dims)]
     name = names[0] if variable is None and names else variable
@@ -94,7 +100,22 @@ def one_frame(
                 f"there is no channel {channel!r}", where=name, fix="its channels are: " + ", ".join(known)
             )
         field = field.isel(channel=0 if channel is None else known.index(channel))
+    if "member" in field.dims:
+        field = _member(field, member)
+    elif member is not None:
+        raise ConfigError(f"{name} has no members", where=name, fix="leave member out")
     return field.assign_attrs({name: dataset.attrs.get(name, "") for name in ("product", "run", "version")})
+
+
+def _member(field: xr.DataArray, member: int | None) -> xr.DataArray:
+    """One member of an ensemble, which knows of how many it is."""
+    count = field.sizes["member"]
+    known = [int(number) for number in field["member"].values] if "member" in field.coords else list(range(count))
+    if member is not None and member not in known:
+        raise ConfigError(
+            f"there is no member {member}", where=field.name, fix="its members are: " + ", ".join(map(str, known))
+        )
+    return field.isel(member=0 if member is None else known.index(member)).assign_attrs(members=count)
 
 
 def _position(field: xr.DataArray, time: str) -> int:
@@ -150,7 +171,7 @@ def draw_map(
         raise ConfigError(
             f"a map needs (y, x); the field has {field.dims}",
             where=field.name,
-            fix="choose one time and channel with .isel(time=0), or ondee.plot.map.one_frame",
+            fix="choose one time, channel and member with .isel(time=0), or ondee.plot.map.one_frame",
         )
     grid = Grid.of(field, where=field.name)
     with styled(style):
@@ -419,11 +440,13 @@ def _draw_colour_bar(figure: Figure, ax: Axes, image: Any, field: xr.DataArray) 
 
 
 def _title(field: xr.DataArray, width: int) -> str:
-    """Product, run, version, channel and time, in lines of at most `width` letters."""
+    """Product, run, version, channel, member and time, in lines of at most `width` letters."""
     named = [str(field.attrs.get(name, "")) for name in ("product", "run", "version")]
     parts = [" ".join(word for word in named if word) or str(field.attrs.get("long_name", field.name))]
     if "channel" in field.coords:
         parts.append(str(field["channel"].values))
+    if "member" in field.coords:
+        parts.append(member_of(field))
     if "time" in field.coords:
         parts.append(str(np.datetime_as_string(field["time"].values, "m")).replace("T", " ") + " UTC")
     title = "  ·  ".join(part for part in parts if part)

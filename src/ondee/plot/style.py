@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from ondee.errors import ConfigError
 from ondee.output import check_target, whole
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "Inks",
     "Scale",
     "Style",
+    "encoded",
     "inks",
+    "member_of",
     "new_figure",
     "save",
     "scale_of",
@@ -120,6 +124,19 @@ class Scale:
 # The usual infrared enhancement: warm is dark, cold is light, and tops colder than 240 K take the colours of rain.
 _INFRARED = ("#350419", "#6b0074", "#505dce", "#33a6df", "#c3efeb", "#ffffff", "#a0a0a0", "#141414")
 _INFRARED_STOPS = (190.0, 202.0, 212.0, 222.0, 234.0, 240.0, 270.0, 310.0)
+
+
+def member_of(field: xr.DataArray) -> str:
+    """Which member of an ensemble a field is, in words.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> member_of(xarray.DataArray(0.0, coords={"member": 3}, attrs={"members": 16}))
+    'member 3 of 16'
+    """
+    total = field.attrs.get("members")
+    return f"member {field['member'].values}" + (f" of {total}" if total else "")
 
 
 def scale_of(name: str, units: str, long_name: str = "") -> Scale:
@@ -262,19 +279,43 @@ def save(figure: Figure, path: str | Path, *, force: bool = False) -> Path:
     StoreError
         If the disk refuses.
     """
+    target = check_target(path, SUFFIXES, force=force)
+    with whole(target, force=force) as draft:
+        _write(figure, draft, target.suffix.lower(), text="none")
+    return target
+
+
+def encoded(figure: Figure, suffix: str = ".svg") -> bytes:
+    """Give a figure as the bytes of a file that needs no fonts, to be put into a page.
+
+    Parameters
+    ----------
+    figure
+        A figure of this package, or any other.
+    suffix
+        ``.png``, ``.svg`` or ``.pdf``; letters of an SVG are drawn as outlines, so that it looks alike everywhere.
+
+    Raises
+    ------
+    ConfigError
+        If the suffix is another one.
+    """
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"a figure is no {suffix!r}", where="suffix", fix="use one of " + ", ".join(SUFFIXES))
+    held = BytesIO()
+    _write(figure, held, suffix, text="path")
+    return held.getvalue()
+
+
+def _write(figure: Figure, target: Path | BytesIO, suffix: str, *, text: Literal["none", "path"]) -> None:
+    """Write a figure without date or version, so that the same figure gives the same bytes."""
     import matplotlib as mpl
 
-    target = check_target(path, SUFFIXES, force=force)
     kinds: dict[str, dict[str, Any]] = {
         ".png": {"Software": "ondee"},
         ".svg": {"Date": None, "Creator": "ondee"},
         ".pdf": {"CreationDate": None, "Creator": "ondee", "Producer": None},
     }
-    metadata = kinds[target.suffix.lower()]
     drawn: dict[str, Any] = {"facecolor": figure.get_facecolor(), "bbox_inches": "tight", "pad_inches": 0.05}
-    with (
-        mpl.rc_context({"svg.hashsalt": "ondee", "svg.fonttype": "none", "pdf.fonttype": 42}),
-        whole(target, force=force) as draft,
-    ):
-        figure.savefig(draft, format=target.suffix[1:].lower(), metadata=metadata, **drawn)
-    return target
+    with mpl.rc_context({"svg.hashsalt": "ondee", "svg.fonttype": text, "pdf.fonttype": 42}):
+        figure.savefig(target, format=suffix[1:], metadata=kinds[suffix], **drawn)

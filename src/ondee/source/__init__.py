@@ -30,6 +30,7 @@ __all__ = [
     "identify",
     "identity",
     "join",
+    "matching",
     "open",
     "require_same",
 ]
@@ -186,12 +187,13 @@ def open(  # the public name is ondee.open
     Returns
     -------
     xarray.Dataset
-        ``(time[, channel], y, x)``, row 0 north, units of :data:`ondee.units.VOCABULARY`, NaN = not observed.
+        ``(time[, channel or member], y, x)``, row 0 north, units of :data:`ondee.units.VOCABULARY`, NaN = not observed.
 
     Raises
     ------
     ReadError
-        If a file is damaged or unknown, a time comes twice, or products, runs, versions or grids are mixed.
+        If a file is damaged or unknown, a time comes twice, or products, runs, versions, members or grids are
+        mixed.
     ConfigError
         If an option is unknown to the reader.
 
@@ -213,6 +215,37 @@ def open(  # the public name is ondee.open
     if start is None and end is None:
         return dataset
     return dataset.isel(time=_selected(dataset["time"].values, start, end))
+
+
+def matching(pattern: PathLike, folder: Path = Path()) -> list[Path]:
+    """Files and folders behind a path or a pattern.
+
+    Parameters
+    ----------
+    pattern
+        A file, a folder, or a pattern such as ``radar/**/*.h5``.
+    folder
+        From where it is taken.
+
+    Raises
+    ------
+    ReadError
+        If there is none.
+    """
+    wanted = folder / Path(pattern).expanduser()
+    below = str(wanted.relative_to(wanted.anchor))
+    try:
+        found = sorted(Path(wanted.anchor).glob(below)) if set("*?[") & set(below) else [wanted]
+    except (ValueError, NotImplementedError):  # pathlib refuses some patterns, such as radar/**a
+        found = []
+    found = [place for place in found if place.exists()]
+    if not found:
+        raise ReadError(
+            "there is no such file or folder",
+            where=pattern,
+            fix="check the path, or give a pattern in quotes, such as 'radar/**/*.h5'",
+        )
+    return found
 
 
 def _selected(

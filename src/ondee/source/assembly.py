@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,10 +14,16 @@ from ondee.errors import ReadError
 from ondee.grid import Grid
 from ondee.units import VOCABULARY
 
-__all__ = ["Label", "Variable", "assemble", "nanoseconds", "time_bounds"]
+__all__ = ["MEMBER", "Label", "Layer", "Variable", "assemble", "nanoseconds", "time_bounds"]
 
 Label = Literal["start", "end", "centre", "unknown"]
 """Which moment of its interval a time coordinate names."""
+
+Layer = Literal["channel", "member"]
+"""What the second of four dimensions tells apart: channels, or the members of an ensemble."""
+
+MEMBER = {"standard_name": "realization", "long_name": "member of the ensemble", "units": "1"}
+"""Attributes of the coordinate ``member``."""
 
 _NANOSECONDS = np.dtype("datetime64[ns]")
 
@@ -29,18 +35,21 @@ class Variable:
     Parameters
     ----------
     values
-        ``(time, y, x)`` or ``(time, channel, y, x)``, row 0 north, in the vocabulary's unit, NaN where not observed;
-        ``(time, y)`` for what holds for a whole scan line.
+        ``(time, y, x)``, ``(time, channel, y, x)`` or ``(time, member, y, x)``, row 0 north, in the vocabulary's
+        unit, NaN where not observed; ``(time, y)`` for what holds for a whole scan line.
     packing
         ``scale_factor``, ``add_offset``, ``dtype`` and ``_FillValue`` of the file, if it held packed integers:
         a store keeps them, so that nothing is lost and nothing is invented.
     attributes
         Further attributes (``comment``, ``flag_values`` …).
+    layer
+        What the second of four dimensions is.
     """
 
     values: NDArray[np.float32]
     packing: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    layer: Layer = "channel"
 
 
 def nanoseconds(times: ArrayLike, *, where: object) -> NDArray[np.datetime64]:
@@ -110,6 +119,7 @@ def assemble(
     product: str,
     where: object,
     channels: tuple[str, ...] = (),
+    members: Sequence[int] = (),
     **attributes: Any,
 ) -> xr.Dataset:
     """Make the Dataset that every reader returns.
@@ -135,13 +145,16 @@ def assemble(
         The file, for errors.
     channels
         Names of the ``channel`` dimension, if a variable has one.
+    members
+        Numbers of the ``member`` dimension, if a variable is an ensemble.
     **attributes
         Global attributes: ``version``, ``run``, ``institution``, ``licence`` …
 
     Raises
     ------
     ReadError
-        If times are not strictly ascending, a bound is before its start, or a shape does not fit the grid.
+        If times are not strictly ascending, a bound is before its start, a shape does not fit the grid, or two
+        members have one number.
     """
     stamps, limits = nanoseconds(times, where=where), nanoseconds(bounds, where=where)
     _check_times(stamps, limits, where)
@@ -158,10 +171,10 @@ def assemble(
     }
     if channels:
         coordinates["channel"] = ("channel", np.asarray(channels, dtype=str))
-    data = {
-        name: xr.Variable(*_variable(name, variable, grid, (stamps.size, len(channels)), where))
-        for name, variable in variables.items()
-    }
+    if len(members):
+        coordinates["member"] = _members(members, where)
+    sizes = {"time": stamps.size, "channel": len(channels), "member": len(members), "y": grid.ny, "x": grid.nx}
+    data = {name: xr.Variable(*_variable(name, variable, sizes, where)) for name, variable in variables.items()}
     known = {name: value for name, value in attributes.items() if value not in (None, "")}
     return xr.Dataset(data, coords=coordinates, attrs={"Conventions": "CF-1.11", "product": product, **known})
 
@@ -185,15 +198,25 @@ def _check_times(stamps: NDArray[np.datetime64], limits: NDArray[np.datetime64],
         )
 
 
+def _members(numbers: Sequence[int], where: object) -> xr.Variable:
+    """The coordinate of an ensemble."""
+    known, counts = np.unique(np.asarray(numbers, dtype=np.int64), return_counts=True)
+    if known.size < len(numbers):
+        raise ReadError(
+            f"{counts.max()} members have the number {known[np.argmax(counts)]}",
+            where=where,
+            fix="number the members of the ensemble, each differently; or drop the coordinate, and they count from 0",
+        )
+    return xr.Variable("member", np.asarray(numbers, dtype=np.int64), MEMBER)
+
+
 def _variable(
-    name: str, variable: Variable, grid: Grid, sizes: tuple[int, int], where: object
+    name: str, variable: Variable, sizes: Mapping[str, int], where: object
 ) -> tuple[tuple[str, ...], NDArray[np.float32], dict[str, Any], dict[str, Any]]:
     """Dimensions, values, attributes and encoding of one variable, its implausible values masked and counted."""
     values = np.asarray(variable.values, dtype=np.float32)
-    steps, channels = sizes
-    length = {"time": steps, "channel": channels, "y": grid.ny, "x": grid.nx}
-    dims = {4: ("time", "channel", "y", "x"), 2: ("time", "y")}.get(values.ndim, ("time", "y", "x"))
-    expected = tuple(length[dim] for dim in dims)
+    dims = {4: ("time", variable.layer, "y", "x"), 2: ("time", "y")}.get(values.ndim, ("time", "y", "x"))
+    expected = tuple(sizes[dim] for dim in dims)
     if values.shape != expected:
         raise ReadError(
             f"{name} has shape {values.shape}, its coordinates say {expected}",

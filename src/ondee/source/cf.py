@@ -26,6 +26,7 @@ from ondee.errors import OndeeError, ReadError
 from ondee.grid import Region
 from ondee.source.assembly import Label, Variable, assemble
 from ondee.source.cf_grid import Layout, Placement, axis_of, layout
+from ondee.source.cf_layers import Layers, is_member, layer_of, layers, lone_member, numbering, one_member
 from ondee.source.cf_time import Times, find_time, read_labels, read_times
 from ondee.source.cf_variables import decoded, resolve
 from ondee.source.granule import Format, Period, inside
@@ -39,6 +40,7 @@ _OPTIONS = {
     "names": "mapping of file variable to quantity, for variables that do not tell by themselves; None leaves one out",
     "units": "mapping of file variable to unit, for variables that state none",
     "time_label": "what a time label names: start, end or centre of its interval",
+    "member": "number of the one member of an ensemble to read",
     "minutes": "length of the interval of a frame in minutes, where the file has no time bounds",
     "crs": "coordinate reference system of x and y, where the file has none",
     "west": "outer edge of the first column in metres of crs, where x counts from the image's corner",
@@ -129,6 +131,11 @@ class CF:
             _require_content(file, paths[0])
             return read_labels(file, find_time(file, where=paths[0]), where=paths[0])
 
+    def members(self, paths: tuple[Path, ...]) -> int:
+        """Most members that a frame holds; 1 where there is no ensemble."""
+        with opened(paths[0]) as file:
+            return max([1, *(file.sizes[dim] for dim in file.sizes if is_member(file, str(dim)))])
+
     def read(self, paths: tuple[Path, ...], *, region: Region | None = None, **options: Any) -> xr.Dataset:
         """Read one file; see :func:`read_file`."""
         with opened(paths[0]) as file:
@@ -147,6 +154,7 @@ def read_file(
     names: Mapping[str, str | None] | None = None,
     units: Mapping[str, str] | None = None,
     time_label: str | None = None,
+    member: int | None = None,
     minutes: float | None = None,
     crs: str | None = None,
     west: float | None = None,
@@ -166,7 +174,7 @@ def read_file(
         West, south, east, north in degrees; only the cells that touch it are loaded.
     period
         Labels from the first moment on and before the second; only these frames are loaded.
-    names, units, time_label, minutes, crs, west, north
+    names, units, time_label, member, minutes, crs, west, north
         The options of the format.
     product
         Name of the product, where a reader of a narrower format knows it; None to take that of the file.
@@ -176,8 +184,8 @@ def read_file(
     Returns
     -------
     xarray.Dataset
-        ``(time[, channel], y, x)``; the attribute ``variables_not_read`` lists what was left out, and
-        ``time_label_from`` says who told what a label names.
+        ``(time[, channel], y, x)``, or ``(time, member, y, x)`` of an ensemble; the attribute ``variables_not_read``
+        lists what was left out, and ``time_label_from`` says who told what a label names.
 
     Raises
     ------
@@ -185,10 +193,14 @@ def read_file(
         If something that is needed is missing, damaged or ambiguous.
     UnitError
         If a variable is in another unit than its quantity.
+    ConfigError
+        If `member` is asked for and not there.
     GridError
         If `region` lies outside the grid, or the position of the grid is unknown.
     """
     _require_content(file, where)
+    if member is not None:
+        file = one_member(file, member, where)
     time = find_time(file, where=where)
     y, x, candidates = _gridded(file, time, where)
     quantities = resolve(file, candidates, names or {}, where=where)
@@ -205,7 +217,7 @@ def read_file(
         file = file.isel({file[time].dims[0]: kept})
         moments = replace(moments, labels=moments.labels[kept], bounds=moments.bounds[kept])
     cut = _Cut(file, place, rows, columns, str(file[time].dims[0]) if file[time].ndim else None, units or {}, where)
-    variables, channels = cut.variables(quantities, "scan_offset" in chosen)
+    variables, labels = cut.variables(quantities, "scan_offset" in chosen)
     dataset = assemble(
         variables,
         place.grid.crop(rows, columns),
@@ -214,8 +226,15 @@ def read_file(
         label=moments.label,
         product=product or _product(file, where),
         where=where,
-        channels=channels,
+        channels=tuple(map(str, labels.get("channel", ()))),
+        members=tuple(map(int, labels.get("member", ()))),
     )
+    if member is not None and "member" in dataset.dims:
+        dataset = dataset.isel(member=0)
+    lone = lone_member(file)
+    if lone is not None and "member" not in dataset.coords:
+        dataset = dataset.assign_coords(member=lone[1])
+        chosen.append(lone[0])
     dataset.attrs = {**_kept(file, product is None), **dataset.attrs}
     left_out = sorted(set(map(str, file.data_vars)) - set(chosen) - _machinery(file, chosen, time))
     if left_out:
@@ -249,9 +268,10 @@ def _gridded(file: xr.Dataset, time: str, where: object) -> tuple[str, str, list
     if not found:
         listed = ", ".join(f"{name}{variable.dims}" for name, variable in list(file.data_vars.items())[:8]) or "none"
         raise ReadError(
-            f"no variable has a row and a column dimension; there are {listed}",
+            f"no variable has a row and a column dimension, and at most one beside them and time; there are {listed}",
             where=where,
-            fix="name the dimensions y and x (or lat and lon), or give their coordinates axis = 'Y' and 'X'",
+            fix="name the dimensions y and x (or lat and lon), or give their coordinates axis = 'Y' and 'X'; "
+            "of two more dimensions, write one entry of one of them as a file",
         )
     (y, x), candidates = next(iter(found.items()))
     return y, x, candidates
@@ -300,31 +320,30 @@ class _Cut:
 
     def variables(
         self, quantities: Mapping[str, Sequence[str]], scan_offset: bool
-    ) -> tuple[dict[str, Variable], tuple[str, ...]]:
-        """Values of every quantity, and the names of the channels."""
+    ) -> tuple[dict[str, Variable], dict[str, Sequence[int | str]]]:
+        """Values of every quantity, and the names of the channels and numbers of the members."""
         parts = {quantity: [self._load(name, quantity) for name in names] for quantity, names in quantities.items()}
-        channels: tuple[str, ...] = ()
+        labels: dict[str, Sequence[int | str]] = {}
         variables: dict[str, Variable] = {}
         for quantity, loaded in parts.items():
-            names = tuple(quantities[quantity]) if len(loaded) > 1 else loaded[0][1]
-            if names and channels and names != channels:
+            found = Layers("channel", tuple(quantities[quantity])) if len(loaded) > 1 else loaded[0][1]
+            if found is not None and found.labels != labels.setdefault(found.kind, found.labels):
                 raise ReadError(
-                    f"two quantities have different channels: {channels} and {names}",
+                    f"two quantities have different {found.kind}s: {labels[found.kind]} and {found.labels}",
                     where=self.where,
-                    fix="open them one at a time: name one with names={variable: quantity}, leave the other in a file",
+                    fix="open them one at a time: leave one out with names={variable: None}",
                 )
-            channels = channels or names
             variables[quantity] = loaded[0][0] if len(loaded) == 1 else _stacked([part for part, _ in loaded])
         if scan_offset:
             variables["scan_offset"] = self._load("scan_offset", "scan_offset")[0]
-        return variables, channels
+        return variables, labels
 
-    def _load(self, name: str, quantity: str) -> tuple[Variable, tuple[str, ...]]:
-        """One variable as ``(time[, channel], y[, x])``, and its channels."""
+    def _load(self, name: str, quantity: str) -> tuple[Variable, Layers | None]:
+        """One variable as ``(time[, channel or member], y[, x])``, and what the second dimension tells apart."""
         array = self.file[name].isel({dim: cells for dim, cells in self.cells.items() if dim in self.file[name].dims})
         spatial = [dim for dim in (self.place.y, self.place.x) if dim in array.dims]
         others = [str(dim) for dim in array.dims if dim not in (*spatial, self.time)]
-        extra = next((dim for dim in others if self._is_channel(dim)), None)
+        extra = layer_of(self.file, others)
         array = array.isel({dim: 0 for dim in others if dim != extra})
         order = [dim for dim in (self.time, extra, *spatial) if dim in array.dims]
         raw = np.asarray(array.variable.transpose(*order).values)
@@ -334,25 +353,18 @@ class _Cut:
             raw = self.place.north_up(raw)
         elif self.place.flip_y:
             raw = raw[..., ::-1]
+        raw = np.ascontiguousarray(raw)  # under the same name: the file's own order need not stay in memory
         values = decoded(
-            np.ascontiguousarray(raw),
+            raw,
             array.attrs,
             quantity,
             units=self.units.get(name),
             where=f"{self.where}, {name}",
         )
-        return values, () if extra is None else self._channels(extra)
-
-    def _is_channel(self, dim: str) -> bool:
-        """Whether a dimension that is neither time nor place tells channels: named so, or longer than one."""
-        return dim.lower() in ("channel", "channels", "band", "bands") or self.file.sizes[dim] > 1
-
-    def _channels(self, dim: str) -> tuple[str, ...]:
-        """Names of the channels along a dimension."""
-        if dim not in self.file.variables:
-            return tuple(str(index) for index in range(self.file.sizes[dim]))
-        names = xr.decode_cf(self.file[[dim]].drop_attrs(deep=False))[dim].values
-        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+        if extra is None:
+            return values, None
+        found = layers(self.file, extra, self.where)
+        return replace(values, layer=found.kind), found
 
 
 def _stacked(parts: Sequence[Variable]) -> Variable:
@@ -392,4 +404,5 @@ def _machinery(file: xr.Dataset, chosen: Sequence[str], time: str) -> set[str]:
         serving.update(str(attributes.get("grid_mapping", "")).replace(":", " ").split()[:1])
         if axis_of(str(name), file.variables[name]) and name not in chosen:
             serving.add(str(name))
+    serving.update(numbering(file, str(dim)) or "" for dim in file.sizes if is_member(file, str(dim)))
     return serving

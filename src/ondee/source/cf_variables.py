@@ -208,13 +208,25 @@ def decoded(
         carrier = xr.DataArray(0.0, attrs={} if stated is None else {"units": str(stated)}, name=quantity)
         require(carrier, quantity, where=f"{where}; units={{variable: unit}} states a unit that the file lacks")
     missing = _missing(raw, attributes)
-    values = np.empty(raw.shape, dtype=np.float32)
-    # One frame at a time: the double-precision product of a whole event need not fit in memory.
-    for index in np.ndindex(raw.shape[:1]):
-        exact = raw[index].astype(np.float64)
-        values[index] = exact * scale + offset if (scale, offset) != (1.0, 0.0) else exact
-    values[missing] = np.nan
+    values = _unpacked(raw, scale, offset)
+    if values is not raw:
+        values[missing] = np.nan
+    elif (missing & ~np.isnan(raw)).any():
+        values = np.where(missing, np.float32(np.nan), raw)
     return Variable(values, _packing(raw, attributes, scale, offset), attributes_kept)
+
+
+def _unpacked(raw: NDArray[Any], scale: float, offset: float) -> NDArray[np.float32]:
+    """Values of the numbers in a file; single precision without a scale is not held twice."""
+    plain = (scale, offset) == (1.0, 0.0)
+    if plain and raw.dtype == np.float32 and raw.dtype.isnative:
+        return raw
+    values = np.empty(raw.shape, dtype=np.float32)
+    # One field at a time: the double-precision product of a whole event need not fit in memory.
+    for index in np.ndindex(raw.shape[:-2]):
+        exact = raw[index].astype(np.float64)
+        values[index] = exact if plain else exact * scale + offset
+    return values
 
 
 def kept_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -16,10 +16,13 @@ from ondee.errors import ReadError
 from ondee.region import Region, four_numbers
 from ondee.source.assembly import nanoseconds
 
-__all__ = ["Format", "Granule", "Period", "inside"]
+__all__ = ["Ensembles", "Format", "Granule", "Period", "inside"]
 
 Period = tuple[np.datetime64, np.datetime64]
 """Labels from the first moment on and before the second."""
+
+_FIELDS = 96
+"""Most fields of a piece: a day of quarters of an hour, or six frames of an ensemble of 16."""
 
 
 def inside(labels: NDArray[np.datetime64], period: Period | None) -> NDArray[np.int64]:
@@ -53,6 +56,15 @@ class Format(Protocol):
 
     def read(self, paths: tuple[Path, ...], *, region: Region | None = None, **options: Any) -> xr.Dataset:
         """Read one group."""
+        ...
+
+
+@runtime_checkable
+class Ensembles(Protocol):
+    """A format whose frames may hold the members of an ensemble."""
+
+    def members(self, paths: tuple[Path, ...]) -> int:
+        """Most members that a frame of one group holds, 1 where there is no ensemble; the data are not touched."""
         ...
 
 
@@ -98,13 +110,26 @@ class Granule:
         with np.errstate(over="ignore"):  # a damaged number too large for float32 is infinite, which is implausible
             return self.format.read(self.paths, region=place, **period, **self.options)
 
-    def pieces(self, frames: int = 96) -> list[Granule]:
+    @property
+    def members(self) -> int:
+        """Number of members that each frame brings when it is read; 1 where there is no ensemble.
+
+        Raises
+        ------
+        ReadError
+            If the file is damaged.
+        """
+        if "member" in self.options or not isinstance(self.format, Ensembles):
+            return 1
+        return self.format.members(self.paths)
+
+    def pieces(self, frames: int | None = None) -> list[Granule]:
         """The granule in pieces of at most so many frames, so that a long file need not fit in memory.
 
         Parameters
         ----------
         frames
-            Most frames of a piece.
+            Most frames of a piece; 96 fields where None, each member of an ensemble a field of its own.
 
         Raises
         ------
@@ -114,6 +139,10 @@ class Granule:
         if not self.format.long:
             return [self]
         labels = self.times
+        if labels.size == 1:
+            return [self]
+        if frames is None:
+            frames = max(1, _FIELDS // self.members)
         if labels.size <= frames:
             return [self]
         if (np.diff(labels) <= np.timedelta64(0)).any():

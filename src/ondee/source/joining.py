@@ -26,7 +26,7 @@ def join(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> xr.Dataset:
     Raises
     ------
     ReadError
-        If product, run, grid or variables differ, or a time comes twice.
+        If product, run, members, grid or variables differ, or a time comes twice.
     """
     (first_paths, first), *others = parts
     grid, wanted = Grid.of(first, where=first_paths[0]), identity(first)
@@ -44,6 +44,13 @@ def join(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> xr.Dataset:
                 where=f"{first_paths[0]} and {paths[0]}",
                 fix="open the files that hold the same variables, or name them with variables=…",
             )
+        for name in map(str, first.data_vars):
+            if part[name].dims != first[name].dims:
+                raise ReadError(
+                    f"{name} has the dimensions {first[name].dims} and {part[name].dims}",
+                    where=f"{first_paths[0]} and {paths[0]}",
+                    fix="open the files of one kind at a time",
+                )
     if not others:
         return first
     _refuse_repeats(parts)
@@ -86,6 +93,7 @@ def identity(dataset: xr.Dataset) -> dict[str, str]:
         **{f"{name}s": str(dataset.attrs.get(name)) for name in ("product", "run", "version")},
         "time labels": str(dataset["time"].attrs.get("label")),
         "channels": ", ".join(channels),
+        "members": _members(dataset),
         "quantities": ", ".join(sorted(quantities - {""})),
     }
 
@@ -112,6 +120,16 @@ def require_same(wanted: Mapping[str, str], found: Mapping[str, str], *, where: 
                 where=where,
                 fix=f"give only files of the same {name}",
             )
+
+
+def _members(dataset: xr.Dataset) -> str:
+    """The members of an ensemble in words: how many, and their numbers."""
+    if "member" not in dataset.coords:
+        return "none"
+    numbers = np.atleast_1d(dataset["member"].values)
+    one_by_one = (np.diff(numbers) == 1).all() and numbers.size > 2
+    told = f"{numbers[0]} to {numbers[-1]}" if one_by_one else ", ".join(map(str, numbers))
+    return f"{numbers.size if dataset['member'].ndim else 'one'} ({told})"
 
 
 def _refuse_repeats(parts: Sequence[tuple[tuple[Path, ...], xr.Dataset]]) -> None:

@@ -116,7 +116,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "cell": partial(_number, low=1e-3),
     "corner_tolerance": partial(_number, low=0.0, high=0.5),
     "crs": _projection,
-    "dataset": _whole,
+    **dict.fromkeys(("dataset", "member"), _whole),
     "frames": partial(_pair, check=_whole, needed="two whole numbers: frames=(first, stop)"),
     "minutes": partial(_number, low=0.0, high=44640.0),
     "z_r": partial(_pair, check=partial(_number, low=1e-6, high=1e6), needed="a and b of Z = a R^b: z_r=(200, 1.6)"),

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.grid import Grid
-from ondee.plot.style import DRY, UNOBSERVED, Scale, scale_of
+from ondee.plot.style import DRY, UNOBSERVED, Scale, member_of, scale_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -74,7 +74,8 @@ def block_map(field: xr.DataArray, *, colour: bool, width: int = _WIDTH) -> Text
         else ""
     )
     channel = f"  {field['channel'].values}" if "channel" in field.coords else ""
-    text = Text(f"{scale.label}{channel}{when}, mean of each block\n")
+    member = f"  {member_of(field)}" if "member" in field.coords else ""
+    text = Text(f"{scale.label}{channel}{member}{when}, mean of each block\n")
     if colour:
         _draw_blocks(text, values, levels, scale)
     else:

@@ -85,6 +85,8 @@ def _places(facts: Facts) -> Table:
     if facts.repeated_frames:
         frames.append(f"{facts.repeated_frames} come twice")
     table.add_row("frames", ", ".join(frames))
+    if facts.members is not None:
+        table.add_row("members", f"{facts.members}; the numbers below are over all, the map is of the first")
     span = f"{facts.interval:.4g} min" if facts.interval else "snapshot"
     table.add_row("time label", facts.label + (f" of {span}" if facts.interval else f", {span}"))
     table.add_row("grid", facts.grid.description)
