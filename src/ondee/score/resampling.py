@@ -1,0 +1,461 @@
+"""Intervals of scores: blocks of time are drawn anew by reweighting their sums; the memory of days is reckoned with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import stats
+
+from ondee.errors import ConfigError, GridError
+from ondee.score.catalogue import MEASURES
+from ondee.score.sums import finish, pool
+
+__all__ = ["Kind", "block_length", "bootstrap", "intervals", "predecessors"]
+
+Kind = Literal["adjusted", "percentile"]
+"""How replicates become an interval; see :func:`bootstrap`."""
+Array = NDArray[np.float64]
+Bounds = tuple[float, float]
+
+MOST_BLOCKS = 1000
+"""Above this number, neighbouring blocks are joined: the jackknife scores the archive once without each."""
+_BATCH = 50
+"""Replicates at once: a day of a wide table of sums times so many stays small."""
+_MEMORY = 0.85
+"""Largest lag-1 correlation of blocks that is believed."""
+_FEWEST_FREEDOM = 2.0
+_ROUNDING = 1e-6
+"""Influence that is none, relative to the score: a square root makes 1e-8 of a rounding at a bound."""
+_TRUSTED = 2.0
+"""Largest ratio of jackknife to bootstrap error that is believed: the jackknife fails where a score is a step."""
+_REACH = 1.0
+"""How far beyond the replicates an interval goes at most, in units of their range."""
+_DRAW = "resample"
+_UNITS = {"m": 60, "h": 3600, "D": 86400}
+
+
+def bootstrap(
+    sums: xr.Dataset,
+    *,
+    block: str = "1D",
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    kind: Kind = "adjusted",
+    against: str | None = None,
+) -> xr.Dataset:
+    r"""Give each score of an archive its interval, from the sums of its days.
+
+    Blocks of time are drawn with replacement; a replicate weights the sums of each block with the number of times it
+    was drawn, adds them and divides (Efron and Tibshirani 1993, ch. 6 and 8). The same draw serves every estimate,
+    stratum and score. The plain percentiles of the replicates are too narrow: they take the blocks as independent, and
+    the spread of few and unequal days as known. The ``adjusted`` interval is, on a scale :math:`g` that respects the
+    score's range (:math:`\arcsin\sqrt\cdot` between two bounds, a square root above or below one, the score itself
+    otherwise),
+
+    .. math:: g(\hat\theta) \pm t_{\nu}\,\hat\sigma\,\sqrt{L},\quad
+        L=\frac{1+\hat\rho}{1-\hat\rho},\quad
+        \nu=\frac{2(\sum\psi_b^2)^2}{L\,[\sum\psi_b^4-(\sum\psi_b^2)^2/B]}
+
+    with :math:`B` blocks and :math:`\psi_b` the jackknife influence of a block, centred: :math:`\hat\sigma` is the
+    larger of the spread of the replicates and the jackknife's error, :math:`L` the length of the memory of the
+    influences (:math:`\hat\rho` their lag-1 correlation, corrected for its bias, not below 0), and :math:`\nu` the
+    degrees of freedom that their kurtosis leaves, between 2 and
+    :math:`B-1`.
+
+    Parameters
+    ----------
+    sums
+        From a score with ``over=("y", "x")`` or :func:`~ondee.score.merge`; they must keep ``time``.
+    block
+        Length of a block: ``"1D"``, ``"6h"``, ``"5D"``. A block without data is no block. More than 1000 are joined
+        to longer ones.
+    replicates
+        Number of replicates, at least 100.
+    seed
+        Of the draws. The result depends on nothing else: not on the order of variables or times.
+    level
+        Probability with which the interval is to hold the true value.
+    kind
+        ``"adjusted"``, or ``"percentile"`` of the replicates.
+    against
+        Name on the dimension ``estimate``: differences to it are given too, paired day by day.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``finish(pool(sums, "time"))``; for each score ``<name>_low`` and ``<name>_high``; with `against` also
+        ``<name>_difference``, ``<name>_difference_low`` and ``<name>_difference_high`` for scores that have the
+        dimension ``estimate``. NaN where fewer than two blocks count or more than half the replicates are undefined.
+
+    Raises
+    ------
+    ConfigError
+        If a setting cannot be used.
+    GridError
+        If the sums have no ``time``.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from ondee.score import event
+    >>> from ondee.score.resampling import bootstrap
+    >>> rng = np.random.default_rng(0)
+    >>> time = np.datetime64("2018-06-01", "ns") + np.arange(40) * np.timedelta64(1, "D")
+    >>> rain = rng.gamma(0.3, 4.0, (2, 40, 50)) * rng.gamma(1.0, 1.0, (1, 40, 1))
+    >>> estimate, truth = (xr.DataArray(field, dims=("time", "x"), coords={"time": time}) for field in rain)
+    >>> made = bootstrap(event(estimate, truth, over="x", thresholds=[1.0]))
+    >>> bool(made.critical_success_index_low < made.critical_success_index < made.critical_success_index_high)
+    True
+    """
+    _require(sums, replicates, level, kind, against)
+    table, starts, span = _blocks(sums, block_length(block))
+    constant = sums.drop_dims("time")
+    whole = finish(pool(sums, "time"))
+
+    def scored(weights: Array) -> dict[str, Array]:
+        """Scores of the sums so weighted, ``(draw, …)``."""
+        data = {name: ((_DRAW, *dims), _weighted(weights, values)) for name, (dims, values) in table.items()}
+        made = finish(constant.assign(data).assign_attrs(sums.attrs))
+        return {str(name): _ordered(made[name], len(weights), whole[name].dims) for name in whole.data_vars}
+
+    drawn, without = _evaluate(scored, len(starts), replicates, seed, jackknife=kind == "adjusted")
+    previous = predecessors(starts, span)
+    result = whole.copy()
+    for name in map(str, whole.data_vars):
+        low, high = MEASURES[name].bounds
+        how: Kind | Literal["steps"] = "steps" if MEASURES[name].stepped else kind
+        value, draws, left = whole[name].values[np.newaxis].astype(float), drawn[name], without.get(name)
+        _put(result, name, whole[name], _limits(value, draws, left, (low, high), previous, level, how), level)
+        if against is None or "estimate" not in whole[name].dims:
+            continue
+        axis = 1 + whole[name].dims.index("estimate")
+        place = [*map(str, whole["estimate"].values)].index(against)
+        value, draws = _gap(value, place, axis), _gap(draws, place, axis)
+        left = None if left is None else _gap(left, place, axis)
+        ends = _limits(value, draws, left, (low - high, high - low), previous, level, how, paired=True)
+        difference = whole[name].copy(data=value[0])
+        difference.attrs["long_name"] = f"{difference.attrs.get('long_name', name)}, difference to {against}"
+        result[f"{name}_difference"] = difference
+        _put(result, f"{name}_difference", difference, ends, level)
+    return result.assign_attrs(
+        block=f"{int(span / np.timedelta64(60, 's'))} min",
+        blocks=len(starts),
+        replicates=replicates,
+        seed=seed,
+        level=level,
+        interval=kind,
+    )
+
+
+def intervals(
+    sums: Array,
+    score: Callable[[Array], Array],
+    *,
+    bounds: Bounds = (-np.inf, np.inf),
+    previous: NDArray[np.int64] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    kind: Kind = "adjusted",
+) -> Array:
+    """Interval of one score from an array of sums; :func:`bootstrap` for those who have no Dataset.
+
+    Parameters
+    ----------
+    sums
+        Sums by block, ``(block, …)``.
+    score
+        Sums ``(draw, …)`` to scores ``(draw, …)``, NaN where undefined.
+    bounds
+        Smallest and largest value of the score.
+    previous
+        For each block the position of the one just before it, −1 where there is none; the blocks have no order
+        where None, and count as independent.
+    replicates, seed, level, kind
+        As in :func:`bootstrap`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Lower and upper ends, ``(2, …)``; NaN with fewer than two blocks.
+    """
+
+    def scored(weights: Array) -> dict[str, Array]:
+        return {"": score(_weighted(weights, sums))}
+
+    whole = scored(np.ones((1, len(sums))))[""]
+    order = np.full(len(sums), -1) if previous is None else previous
+    drawn, without = _evaluate(scored, len(sums), replicates, seed, jackknife=kind == "adjusted")
+    return _limits(whole, drawn[""], without.get(""), bounds, order, level, kind)
+
+
+def block_length(block: str) -> np.timedelta64:
+    """Length of a block of time from text.
+
+    Parameters
+    ----------
+    block
+        ``"30m"``, ``"1h"``, ``"6h"``, ``"1D"``, ``"5D"``: a divisor of a day of at least half an hour, or whole days.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+
+    Examples
+    --------
+    >>> block_length("6h")
+    np.timedelta64(21600,'s')
+    """
+    number, unit = block[:-1], block[-1:]
+    seconds = int(number) * _UNITS[unit] if number.isdecimal() and unit in _UNITS else 0
+    if seconds < 1800 or (seconds < 86400 and 86400 % seconds) or (seconds > 86400 and seconds % 86400):
+        raise ConfigError(
+            f"{block!r} is no length of a block",
+            where="block",
+            fix="use 30m, 1h, 3h, 6h, 1D, 5D: a divisor of a day, or whole days",
+        )
+    return np.timedelta64(seconds, "s")
+
+
+def predecessors(starts: NDArray[np.datetime64], span: np.timedelta64) -> NDArray[np.int64]:
+    """Position of the block that ends where each begins, −1 where there is none.
+
+    Parameters
+    ----------
+    starts
+        Starts of blocks, ascending.
+    span
+        Their length.
+    """
+    place = np.arange(len(starts)) - 1
+    place[1:][np.diff(starts) != span] = -1
+    return place
+
+
+# ---- blocks
+
+
+def _weighted(weights: Array, sums: Array) -> Array:
+    """Sums of each draw: weights ``(draw, block)`` on sums ``(block, …)``, of which there may be none."""
+    inner = int(np.prod(sums.shape[1:]))
+    return np.asarray((weights @ sums.reshape(len(sums), inner)).reshape(len(weights), *sums.shape[1:]))
+
+
+_Table = dict[str, tuple[tuple[str, ...], Array]]
+
+
+def _blocks(sums: xr.Dataset, span: np.timedelta64) -> tuple[_Table, NDArray[np.datetime64], np.timedelta64]:
+    """Sums by block ``(block, …)`` with their further dimensions, starts of the blocks, and their length."""
+    second = sums["time"].values.astype("datetime64[s]").astype(np.int64)
+    length = int(span / np.timedelta64(1, "s"))
+    while len(np.unique(second // length)) > MOST_BLOCKS:
+        length *= 2
+    order = np.argsort(second, kind="stable")
+    number = second[order] // length
+    firsts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)) if number.size else number
+    table: _Table = {}
+    used = np.zeros(len(firsts), bool)
+    for name, values in sums.items():
+        if "time" not in values.dims:
+            continue
+        ordered = values.transpose("time", ...)
+        array = np.asarray(ordered.values, float)[order]
+        array = np.add.reduceat(array, firsts, axis=0) if len(firsts) else array
+        used |= (array != 0).any(axis=tuple(range(1, array.ndim)))
+        table[str(name)] = tuple(map(str, ordered.dims[1:])), array
+    starts = (number[firsts] * length).astype("datetime64[s]")[used]
+    return {name: (dims, array[used]) for name, (dims, array) in table.items()}, starts, np.timedelta64(length, "s")
+
+
+def _ordered(values: xr.DataArray, draws: int, dims: tuple[Any, ...]) -> Array:
+    """Values ``(draw, *dims)``; repeated where they do not depend on the draw."""
+    if _DRAW not in values.dims:
+        values = values.expand_dims({_DRAW: draws})
+    return np.asarray(values.transpose(_DRAW, *dims).values, float)
+
+
+def _gap(values: Array, place: int, axis: int) -> Array:
+    """Difference of all estimates to one."""
+    return np.asarray(values - np.take(values, [place], axis))
+
+
+def _put(result: xr.Dataset, name: str, like: xr.DataArray, ends: Array, level: float) -> None:
+    """Add the two ends of an interval."""
+    for suffix, word, values in (("low", "lower", ends[0]), ("high", "upper", ends[1])):
+        end = like.copy(data=np.asarray(values))
+        end.attrs["long_name"] = f"{like.attrs.get('long_name', name)}, {word} end of the {100 * level:g} % interval"
+        result[f"{name}_{suffix}"] = end
+
+
+# ---- replicates
+
+_Scored = Callable[[Array], Mapping[str, Array]]
+
+
+def _evaluate(
+    scored: _Scored, blocks: int, replicates: int, seed: int, *, jackknife: bool
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Scores of the drawn blocks ``(replicate, …)``, and of all blocks but one ``(block, …)``."""
+    drawn = _gathered(scored, _draws(blocks, replicates, seed))
+    if not jackknife:
+        return drawn, {}
+    return drawn, _gathered(scored, _leaving_one_out(blocks))
+
+
+def _draws(blocks: int, replicates: int, seed: int) -> Iterator[Array]:
+    """How often each block was drawn, in batches ``(replicate, block)``."""
+    rng = np.random.default_rng(seed)
+    for begun in range(0, replicates, _BATCH):
+        size = min(_BATCH, replicates - begun)
+        if blocks == 0:
+            yield np.zeros((size, 0))
+        else:
+            yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=size).astype(float)
+
+
+def _leaving_one_out(blocks: int) -> Iterator[Array]:
+    """Weights of all blocks but one, in batches."""
+    for begun in range(0, max(blocks, 1), _BATCH):
+        yield 1.0 - np.eye(min(_BATCH, blocks - begun), blocks, begun)
+
+
+def _gathered(scored: _Scored, weights: Iterator[Array]) -> dict[str, Array]:
+    batches = [scored(batch) for batch in weights]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+# ---- limits
+
+
+def _limits(
+    estimate: Array,
+    drawn: Array,
+    without: Array | None,
+    bounds: Bounds,
+    previous: NDArray[np.int64],
+    level: float,
+    kind: Kind | Literal["steps"],
+    *,
+    paired: bool = False,
+) -> Array:
+    """Ends of the interval ``(2, …)``, of `estimate` ``(1, …)`` from `drawn` ``(replicate, …)``."""
+    shape = (2, *estimate.shape[1:])
+    value = estimate.reshape(1, -1)
+    draws = drawn.reshape(len(drawn), -1)
+    ends = np.full((2, value.shape[1]), np.nan)
+    known = np.isfinite(value[0]) & (np.isfinite(draws).mean(axis=0) > 0.5)
+    if len(previous) < 2 or not known.any():
+        return ends.reshape(shape)
+    draws = np.where(np.isfinite(draws[:, known]), draws[:, known], np.nan)
+    tails = [50 * (1 - level), 50 * (1 + level)]
+    if kind != "adjusted" or without is None:
+        ends[:, known] = np.nanpercentile(draws, tails, axis=0, method="nearest" if kind == "steps" else "linear")
+        return ends.reshape(shape)
+    left = without.reshape(len(without), -1)[:, known]
+    scale = (-np.inf, np.inf) if paired else bounds
+    centre, spread, left = (_forward(part, scale) for part in (value[:, known], draws, left))
+    half = _half_width(centre[0], np.nanpercentile(spread, tails, axis=0), left, previous, level)
+    found = np.stack([_backward(centre[0] - half, scale), _backward(centre[0] + half, scale)])
+    # With a handful of blocks the width itself is a guess: what no draw came near is not claimed.
+    lowest, highest = np.nanmin(draws, axis=0), np.nanmax(draws, axis=0)
+    reach = _REACH * (highest - lowest)
+    found = np.clip(np.clip(found, lowest - reach, highest + reach), *bounds)
+    one = value[0, known]
+    ends[:, known] = np.where(np.isfinite(half), [np.minimum(found[0], one), np.maximum(found[1], one)], np.nan)
+    return ends.reshape(shape)
+
+
+def _half_width(centre: Array, ends: Array, left: Array, previous: NDArray[np.int64], level: float) -> Array:
+    """Half the width of the interval on the scale of `centre`; NaN where one block alone decides."""
+    blocks = len(left)
+    lost = ~np.isfinite(left)
+    influence = np.where(lost, 0.0, (blocks - 1) * (centre - left))
+    some = np.abs(influence) > _ROUNDING * np.where(lost, 0.0, np.abs(left)).max(axis=0)
+    alone = lost.any(axis=0) & (np.count_nonzero(some, axis=0) < 2)
+    influence = influence - influence.mean(axis=0)
+    square, fourth = (influence**2).sum(axis=0), (influence**4).sum(axis=0)
+    normal = stats.norm.ppf(0.5 + level / 2)
+    error = (ends[1] - ends[0]) / (2 * normal) * np.sqrt(blocks / (blocks - 1))
+    error = np.clip(np.sqrt(square / (blocks * (blocks - 1))), error, _TRUSTED * error)
+    memory = _memory(influence, previous)
+    length = (1 + memory) / (1 - memory)
+    kurtosis = np.divide(fourth - square**2 / blocks, 2 * square**2, out=np.zeros_like(square), where=square > 0)
+    with np.errstate(divide="ignore"):
+        freedom = np.clip(1 / (length * kurtosis), _FEWEST_FREEDOM, max(blocks - 1.0, _FEWEST_FREEDOM))
+    half = stats.t.ppf(0.5 + level / 2, freedom) * error * np.sqrt(length)
+    return np.asarray(np.where(alone, np.nan, half))
+
+
+def _memory(influence: Array, previous: NDArray[np.int64]) -> Array:
+    """Lag-1 correlation of the influences of neighbouring blocks, not below 0.
+
+    The larger of two estimates, from the influences and from their signed roots, which a few great days do not rule;
+    each corrected for the bias of a short series (Marriott and Pope 1954).
+    """
+    later = np.flatnonzero(previous >= 0)
+    if len(later) < 3:
+        return np.zeros(influence.shape[1])
+    found = np.full(influence.shape[1], -1.0)
+    for series in (influence, np.sign(influence) * np.sqrt(np.abs(influence))):
+        deviation = series - series.mean(axis=0)
+        variance = (deviation**2).mean(axis=0)
+        product = (deviation[later] * deviation[previous[later]]).mean(axis=0)
+        found = np.maximum(found, np.divide(product, variance, out=np.full_like(found, -1.0), where=variance > 0))
+    return np.clip(found + (1 + 3 * found) / len(influence), 0.0, _MEMORY)
+
+
+def _forward(values: Array, bounds: Bounds) -> Array:
+    """Scores on a scale on which their spread hardly depends on their value, finite at the bounds."""
+    low, high = bounds
+    if np.isfinite(low) and np.isfinite(high):
+        return np.asarray(np.arcsin(np.sqrt(np.clip((values - low) / (high - low), 0.0, 1.0))))
+    if np.isfinite(low):
+        return np.asarray(np.sqrt(np.maximum(values - low, 0.0)))
+    if np.isfinite(high):
+        return np.asarray(-np.sqrt(np.maximum(high - values, 0.0)))
+    return values
+
+
+def _backward(values: Array, bounds: Bounds) -> Array:
+    """Inverse of :func:`_forward`; beyond the bounds, the bounds."""
+    low, high = bounds
+    if np.isfinite(low) and np.isfinite(high):
+        return np.asarray(low + (high - low) * np.sin(np.clip(values, 0.0, np.pi / 2)) ** 2)
+    if np.isfinite(low):
+        return np.asarray(low + np.maximum(values, 0.0) ** 2)
+    if np.isfinite(high):
+        return np.asarray(high - np.minimum(values, 0.0) ** 2)
+    return values
+
+
+def _require(sums: xr.Dataset, replicates: int, level: float, kind: str, against: str | None) -> None:
+    """Refuse what gives no interval."""
+    if "time" not in sums.dims or "time" not in sums.coords or sums["time"].dtype.kind != "M":
+        raise GridError(
+            "the sums keep no times, so there are no days to draw",
+            where="ondee.score.bootstrap",
+            fix="score with over=('y', 'x'), so that the dimension time stays, with its coordinate",
+        )
+    if replicates < 100:
+        raise ConfigError(
+            f"{replicates} replicates are too few for an interval", where="replicates", fix="use 1000, at least 100"
+        )
+    if not 0 < level < 1:
+        raise ConfigError(f"{level} is no probability", where="level", fix="use a number such as 0.95")
+    if kind not in get_args(Kind):
+        raise ConfigError(
+            f"{kind!r} is no kind of interval", where="kind", fix="use one of: " + ", ".join(get_args(Kind))
+        )
+    names = [*map(str, sums["estimate"].values)] if "estimate" in sums.coords and "estimate" in sums.dims else []
+    if against is not None and against not in names:
+        raise ConfigError(
+            f"there is no estimate {against!r} to compare with",
+            where="against",
+            fix="use one of: " + ", ".join(names) if names else "give sums with a dimension 'estimate' of names",
+        )

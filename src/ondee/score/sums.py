@@ -1,0 +1,536 @@
+"""Sums first, ratios last: how fields become sums, how sums are put together, and how they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ondee.errors import ConfigError, GridError, UnitError
+from ondee.score.catalogue import MEASURES, finisher_of
+from ondee.units import canonical
+
+__all__ = ["Output", "finish", "framewise", "merge", "pointwise", "pool", "require_same_coordinates", "spacing"]
+
+MEMBER = "member"
+"""Dimension of an ensemble."""
+_CHUNK = 1 << 20
+"""Most values that a pointwise kernel sees at once: temporaries stay in the processor's cache or near it."""
+
+_ROUNDING = 1e-9
+"""How far beyond its bounds rounding may take a score."""
+
+Array = NDArray[Any]
+Kernel = Callable[..., Mapping[str, Array]]
+Output = tuple[str, ...]
+"""Names of the dimensions that a kernel adds to those that are kept."""
+
+
+def pointwise(
+    score: str,
+    kernel: Kernel,
+    estimate: xr.DataArray,
+    truth: xr.DataArray,
+    *,
+    over: str | Iterable[Hashable] | None,
+    weights: xr.DataArray | None,
+    outputs: Mapping[str, Output],
+    coordinates: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    others: Sequence[xr.DataArray] = (),
+    stack: bool = False,
+    same_units: bool = True,
+) -> xr.Dataset:
+    """Sum a kernel over pixels that know nothing of their neighbours.
+
+    Parameters
+    ----------
+    score
+        Name of the public function.
+    kernel
+        ``kernel(estimate, truth, weight, *others)`` on arrays ``(kept, pooled)``; `weight` is float64 and 0 where
+        either is missing (and both are 0 there). With `stack` the estimate is ``(member, kept, pooled)``. It gives
+        for each output an array ``(kept, *added)``, a sum over ``pooled``.
+    estimate, truth
+        The fields. The estimate may have dimensions of its own: ``member``, which is pooled (or stacked), and others,
+        which are kept.
+    over
+        Dimensions to sum over; all of the truth's where None.
+    weights
+        Weight of each pixel, on some or all of the truth's dimensions; missing or 0 leaves it out.
+    outputs
+        Output → dimensions that the kernel adds.
+    coordinates
+        Coordinates of the added dimensions, as xarray takes them.
+    settings
+        What two sums must agree in, to be merged.
+    others
+        Further arrays on the truth's dimensions.
+    stack
+        Give all members to the kernel at once.
+    same_units
+        Whether estimate and truth must have the same unit.
+
+    Returns
+    -------
+    xarray.Dataset
+        Sums, float64, with the kept dimensions first.
+
+    Raises
+    ------
+    GridError
+        If coordinates differ, or a dimension is absent.
+    UnitError
+        If the units differ.
+    ConfigError
+        If `stack` is asked for and there is no ``member``.
+    """
+    made = _Fields.of(estimate, truth, over, weights, others, stack=stack, same_units=same_units)
+    sums: dict[str, Array] = {}
+    for piece in _chunks(made.truth.shape, made.members if stack else 1):
+        t = _table(made.truth[piece])
+        further = [_table(other[piece]) for other in made.others]
+        weight = np.ones(t.shape) if made.weight is None else _table(made.weight[piece]).astype(float)
+        for part in made.estimates(stack, piece):
+            e = part.reshape(*part.shape[: int(stack)], *t.shape)
+            seen = np.isfinite(t) & (np.isfinite(e).all(axis=0) if stack else np.isfinite(e))
+            seen &= np.isfinite(weight) & (weight > 0)
+            found = kernel(
+                np.where(seen, e, _nought(e)), np.where(seen, t, _nought(t)), np.where(seen, weight, 0.0), *further
+            )
+            for name, values in found.items():
+                whole = sums.setdefault(name, np.zeros((len(made.truth), *np.shape(values)[1:])))
+                whole[piece[0]] += values
+    return made.dataset(score, sums, outputs, coordinates or {}, settings or {})
+
+
+def framewise(
+    score: str,
+    kernel: Kernel,
+    estimate: xr.DataArray,
+    truth: xr.DataArray,
+    *,
+    over: str | Iterable[Hashable] | None,
+    weights: xr.DataArray | None = None,
+    outputs: Mapping[str, Output],
+    coordinates: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    others: Sequence[xr.DataArray] = (),
+    stack: bool = False,
+    same_units: bool = True,
+) -> xr.Dataset:
+    """Sum a kernel over frames ``(y, x)`` whose pixels know their neighbours.
+
+    Parameters
+    ----------
+    score, estimate, truth, over, weights, outputs, coordinates, settings, others, stack, same_units
+        As in :func:`pointwise`; `over` must hold ``y`` and ``x``.
+    kernel
+        ``kernel(estimate, truth, weight, *others)`` on one frame, float32 ``(y, x)`` with NaN where missing (in
+        either: a pixel that one lacks is missing in both), `weight` None or ``(y, x)`` and 0 where missing. With
+        `stack` the estimate is ``(member, y, x)``, missing where any member is.
+
+    Returns
+    -------
+    xarray.Dataset
+        Sums over frames, float64, with the kept dimensions first.
+
+    Raises
+    ------
+    GridError
+        If coordinates differ, a dimension is absent, or ``y`` and ``x`` are not among those summed over.
+    UnitError
+        If the units differ.
+    ConfigError
+        If `stack` is asked for and there is no ``member``.
+    """
+    made = _Fields.of(estimate, truth, over, weights, others, stack=stack, same_units=same_units)
+    if made.pooled[-2:] != ("y", "x"):
+        raise GridError(
+            f"{score} looks at neighbours, so it sums over y and x",
+            where=f"over={made.pooled}",
+            fix="use over=('y', 'x') or more dimensions, on fields that have y and x",
+        )
+    sums: dict[str, Array] = {}
+    shape = made.truth.shape
+    for index in np.ndindex(*shape[:-2]):
+        t = made.truth[index]
+        further = [other[index] for other in made.others]
+        for e in made.estimates(stack, index):
+            seen = np.isfinite(t) & (np.isfinite(e).all(axis=0) if stack else np.isfinite(e))
+            weight = None
+            if made.weight is not None:
+                weight = made.weight[index].astype(float)
+                seen &= np.isfinite(weight) & (weight > 0)
+                weight = np.where(seen, weight, 0.0)
+            hole = np.float32(np.nan)
+            found = kernel(np.where(seen, e, hole), np.where(seen, t, hole), weight, *further)
+            for name, values in found.items():
+                whole = sums.setdefault(name, np.zeros((shape[0], *np.shape(values))))
+                whole[index[0]] += values
+    if not sums:  # no frame at all: a missing one says which sums there are
+        frame = np.full(shape[-2:], np.nan, np.float32)
+        further = [np.zeros(frame.shape, other.dtype) for other in made.others]
+        found = kernel(np.stack([frame] * made.members) if stack else frame, frame, None, *further)
+        sums = {name: np.zeros((shape[0], *np.shape(values))) for name, values in found.items()}
+    return made.dataset(score, sums, outputs, coordinates or {}, settings or {})
+
+
+def _nought(values: Array) -> Array:
+    """Zero that leaves the precision of floating values, and makes floating ones of counts, which hold no 0.1."""
+    return np.zeros((), values.dtype if values.dtype.kind == "f" else np.float64)
+
+
+def merge(*parts: xr.Dataset) -> xr.Dataset:
+    """Put sums of the same score together, whatever the partition: of times, of space, of strata, of members.
+
+    Parameters
+    ----------
+    *parts
+        Sums of one score with the same settings. Where their coordinates differ (other times, say), the result has
+        all of them.
+
+    Raises
+    ------
+    ConfigError
+        If they are of different scores or settings, or there are none.
+    GridError
+        If a dimension has labels twice, or has no labels and differs in size.
+    """
+    if not parts:
+        raise ConfigError("there are no sums to merge", where="ondee.score.merge", fix="give at least one")
+    first = parts[0]
+    for part in parts[1:]:
+        if part.attrs != first.attrs or {*map(str, part.data_vars)} != {*map(str, first.data_vars)}:
+            unlike = sorted(
+                str(name) for name in {*part.attrs, *first.attrs} if part.attrs.get(name) != first.attrs.get(name)
+            )
+            raise ConfigError(
+                "these sums do not belong together: " + (", ".join(unlike) or "variables") + " differ",
+                where="ondee.score.merge",
+                fix="merge sums of one score, made with the same settings",
+            )
+    if len(parts) == 1:
+        return first
+    alike = all(part.sizes == first.sizes and _same_labels(part, first) for part in parts[1:])
+    aligned = parts if alike else _aligned(parts)
+    total = aligned[0].copy(deep=True)
+    for name in total.coords.keys() - total.indexes.keys():  # bounds of classes, say: each part knows its own
+        for part in aligned[1:]:
+            total[name] = total[name].fillna(part[name])
+    for name, array in total.data_vars.items():
+        values = array.values
+        for part in aligned[1:]:
+            values = values + part[name].transpose(*array.dims).values
+        total[name] = array.copy(data=values)
+    return total.assign_attrs(first.attrs)
+
+
+def _aligned(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, ...]:
+    """Sums on all labels, 0 where a part has none."""
+    try:
+        return xr.align(*parts, join="outer", fill_value=dict.fromkeys(parts[0].data_vars, 0.0))
+    except ValueError as error:
+        raise GridError(
+            f"these sums cannot be put side by side: {error}",
+            where="ondee.score.merge",
+            fix="give dimensions coordinates whose labels differ, such as the time of each frame",
+        ) from error
+
+
+def _same_labels(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether coordinates are equal; looked at first, since aligning many small sums costs more than adding them."""
+    return one.coords.keys() == other.coords.keys() and all(
+        np.array_equal(one.coords[name].values, other.coords[name].values) for name in one.coords
+    )
+
+
+def pool(sums: xr.Dataset, over: str | Iterable[Hashable]) -> xr.Dataset:
+    """Sum over dimensions that were kept.
+
+    Parameters
+    ----------
+    sums
+        From a score.
+    over
+        Dimensions to sum over.
+
+    Raises
+    ------
+    GridError
+        If a dimension is absent.
+    """
+    wanted = (over,) if isinstance(over, str) else tuple(over)
+    absent = [name for name in wanted if name not in sums.dims]
+    if absent:
+        raise GridError(
+            f"the sums have no dimension {absent[0]!r}",
+            where="ondee.score.pool",
+            fix="pool over some of: " + ", ".join(map(str, sums.dims)),
+        )
+    return sums.sum(wanted, keep_attrs=True)
+
+
+def finish(sums: xr.Dataset) -> xr.Dataset:
+    """Divide sums into scores.
+
+    Parameters
+    ----------
+    sums
+        From a score, :func:`merge` or :func:`pool`. Dimensions that were kept stay: pool first what is to be pooled.
+
+    Returns
+    -------
+    xarray.Dataset
+        Scores with unit and long name; NaN where a score is not defined.
+
+    Raises
+    ------
+    ConfigError
+        If these are no sums of a score.
+    """
+    score = str(sums.attrs.get("score", ""))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        made = finisher_of(score)(sums)
+    units = str(sums.attrs.get("data_units", ""))
+    for name in map(str, made.data_vars):
+        made[name] = _bounded(made[name], *MEASURES[name].bounds)
+        made[name].attrs = MEASURES[name].attributes(units, pixels=sums.attrs.get("pixel") == -1.0)
+    return made.assign_attrs(sums.attrs)
+
+
+def _bounded(values: xr.DataArray, low: float, high: float) -> xr.DataArray:
+    """Values at their bounds where rounding alone took them beyond; what lies farther out stays to be seen."""
+    if not (np.isfinite(low) or np.isfinite(high)):
+        return values
+    near = (values >= low - _ROUNDING) & (values <= high + _ROUNDING)
+    return values.where(~near, values.clip(low, high))
+
+
+def spacing(field: xr.DataArray) -> tuple[float, float]:
+    """Distance of neighbouring pixels along y and x in km; NaN where the coordinates do not tell.
+
+    Parameters
+    ----------
+    field
+        With coordinates ``y`` and ``x`` in ``m``, ``km`` or degrees. On a grid of longitude and latitude the eastward
+        distance is the one in the middle.
+    """
+    found = []
+    for name in ("y", "x"):
+        values = np.asarray(field[name].values, float) if name in field.coords else np.empty(0)
+        step = abs(values[-1] - values[0]) / (values.size - 1) if values.size > 1 else np.nan
+        units = str(field[name].attrs.get("units", "")) if name in field.coords else ""
+        if units.startswith("degree"):
+            middle = float(np.mean(field["y"].values)) if "y" in field.coords else 0.0
+            found.append(step * 111.195 * (np.cos(np.deg2rad(middle)) if name == "x" else 1.0))
+        else:
+            found.append(step * {"m": 1e-3, "km": 1.0}.get(units, np.nan))
+    return float(found[0]), float(found[1])
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """Estimate, truth and weights as arrays of the same order of dimensions: ``(kept, *pooled)``."""
+
+    estimate: Array
+    truth: Array
+    weight: Array | None
+    others: list[Array]
+    kept: dict[str, Any]
+    pooled: tuple[str, ...]
+    members: int
+    units: str
+
+    @classmethod
+    def of(
+        cls,
+        estimate: xr.DataArray,
+        truth: xr.DataArray,
+        over: str | Iterable[Hashable] | None,
+        weights: xr.DataArray | None,
+        others: Sequence[xr.DataArray],
+        *,
+        stack: bool,
+        same_units: bool,
+    ) -> _Fields:
+        require_same_coordinates([truth, estimate, *([] if weights is None else [weights]), *others])
+        units = _units(estimate, truth) if same_units else canonical(str(truth.attrs.get("units", "")))
+        _require_dimensions(estimate, truth, weights, others, stack)
+        pooled = _pooled(truth, over)
+        own = [dim for dim in estimate.dims if dim not in truth.dims and dim != MEMBER]
+        kept = [*own, *(dim for dim in truth.dims if dim not in pooled)]
+        sizes = {dim: (estimate if dim in own else truth).sizes[dim] for dim in (*kept, *pooled)}
+        order = (*kept, *pooled)
+
+        def ordered(array: xr.DataArray, first: tuple[Hashable, ...] = ()) -> Array:
+            """Values in the common order, without a copy where they are in it already."""
+            wanted = (*first, *order)
+            found = array.transpose(*(dim for dim in wanted if dim in array.dims)).values
+            places = tuple(slice(None) if dim in array.dims else np.newaxis for dim in wanted)
+            full = np.broadcast_to(found[places], (*found.shape[: len(first)], *(sizes[dim] for dim in order)))
+            rows = int(np.prod([sizes[dim] for dim in kept]))
+            return full.reshape((*found.shape[: len(first)], rows, *(sizes[dim] for dim in pooled)))
+
+        values = estimate if MEMBER in estimate.dims else estimate.expand_dims(MEMBER)
+        coordinates = {
+            str(dim): source.coords[dim] for dim in kept for source in (truth, estimate) if dim in source.coords
+        }
+        return cls(
+            ordered(values, (MEMBER,)),
+            ordered(truth),
+            None if weights is None else ordered(weights),
+            [ordered(other) for other in others],
+            {"dims": tuple(map(str, kept)), "sizes": tuple(sizes[dim] for dim in kept), "coords": coordinates},
+            tuple(map(str, pooled)),
+            values.sizes[MEMBER],
+            units,
+        )
+
+    def estimates(self, stack: bool, piece: Any) -> Iterator[Array]:
+        """The estimate's part: all members at once, or one after the other."""
+        if stack:
+            yield self.estimate[(slice(None), *piece)]
+        else:
+            yield from (member[piece] for member in self.estimate)
+
+    def dataset(
+        self,
+        score: str,
+        sums: Mapping[str, Array],
+        outputs: Mapping[str, Output],
+        coordinates: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> xr.Dataset:
+        """Sums with their dimensions, coordinates and settings."""
+        data = {
+            name: ((*self.kept["dims"], *added), np.reshape(sums[name], (*self.kept["sizes"], *sums[name].shape[1:])))
+            for name, added in outputs.items()
+        }
+        attributes = {"score": score, "data_units": self.units, **settings}
+        return xr.Dataset(data, coords={**self.kept["coords"], **coordinates}, attrs=attributes)
+
+
+def _chunks(shape: tuple[int, ...], members: int) -> Iterator[tuple[slice, ...]]:
+    """Boxes of at most so many values that cover an array, whole along the last axes.
+
+    Boxes and not ranges of a flattened array: where the members lie inside the days, or a weight is given for each
+    row only, flattening would copy the whole archive for every chunk.
+    """
+    lengths, left = [], max(1, _CHUNK // max(1, members))
+    for size in reversed(shape):
+        lengths.append(max(1, min(size, left)))
+        left //= lengths[-1]
+    starts = [range(0, max(1, size), length) for size, length in zip(shape, reversed(lengths), strict=True)]
+    for corner in product(*starts):
+        yield tuple(slice(begin, begin + length) for begin, length in zip(corner, reversed(lengths), strict=True))
+
+
+def _table(values: Array) -> Array:
+    """Kept by pooled: ``(kept, *pooled)`` with the pooled dimensions in one."""
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+
+
+def _pooled(truth: xr.DataArray, over: str | Iterable[Hashable] | None) -> tuple[Hashable, ...]:
+    """Dimensions to sum over, y and x last."""
+    wanted = truth.dims if over is None else (over,) if isinstance(over, str) else tuple(over)
+    wanted = tuple(dim for dim in wanted if dim != MEMBER)  # members are always pooled or stacked
+    absent = [dim for dim in wanted if dim not in truth.dims]
+    if absent:
+        raise GridError(
+            f"the truth has no dimension {absent[0]!r}",
+            where=f"over={over!r}",
+            fix="sum over some of: " + ", ".join(map(str, truth.dims)),
+        )
+    return (*(dim for dim in truth.dims if dim in wanted and dim not in ("y", "x")), *(d for d in "yx" if d in wanted))
+
+
+def _units(estimate: xr.DataArray, truth: xr.DataArray) -> str:
+    """Unit of both."""
+    found = [canonical(str(array.attrs["units"])) if "units" in array.attrs else None for array in (estimate, truth)]
+    if found[0] != found[1]:
+        raise UnitError(
+            f"the estimate is in {found[0]!r}, the truth in {found[1]!r}",
+            where=f"{_name(estimate, 'estimate')} and {_name(truth, 'truth')}",
+            fix="bring both into one unit and say so with ondee.units.tag(array, 'rain_rate')",
+        )
+    return found[1] or ""
+
+
+def _require_dimensions(
+    estimate: xr.DataArray,
+    truth: xr.DataArray,
+    weights: xr.DataArray | None,
+    others: Sequence[xr.DataArray],
+    stack: bool,
+) -> None:
+    if stack and MEMBER not in estimate.dims:
+        raise ConfigError(
+            "an ensemble is needed: the estimate has no dimension 'member'",
+            where=f"estimate with {', '.join(map(str, estimate.dims))}",
+            fix="give the members along a dimension 'member'; a single field is scored by event, point and fractions",
+        )
+    if MEMBER in truth.dims:
+        raise GridError("the truth has members", where="truth", fix="choose one: truth.isel(member=0)")
+    lacking = [dim for dim in truth.dims if dim not in estimate.dims]
+    if lacking:
+        raise GridError(
+            f"the estimate has no dimension {lacking[0]!r}",
+            where=f"estimate with {', '.join(map(str, estimate.dims))}",
+            fix="give an estimate for each truth, such as estimate.broadcast_like(truth)",
+        )
+    for array in [*([] if weights is None else [weights]), *others]:
+        if set(array.dims) - set(truth.dims):
+            raise GridError(
+                f"the weights have dimensions that the truth lacks: {', '.join(map(str, array.dims))}",
+                where=_name(array, "weights"),
+                fix="give them on dimensions of the truth",
+            )
+
+
+def require_same_coordinates(arrays: Sequence[xr.DataArray]) -> None:
+    """Refuse fields that are not on the same pixels at the same times; nothing is matched behind the caller's back.
+
+    Parameters
+    ----------
+    arrays
+        Arrays that share dimensions.
+
+    Raises
+    ------
+    GridError
+        If a dimension that they share has another size or other coordinates.
+    """
+    for dim in {dim for array in arrays for dim in array.dims}:
+        sizes = {array.sizes[dim] for array in arrays if dim in array.dims}
+        held = [array[dim].values for array in arrays if dim in array.coords and dim in array.dims]
+        if len(sizes) > 1 or not all(_same(held[0], values) for values in held[1:]):
+            raise GridError(
+                f"estimate and truth differ in {dim}",
+                where=f"{dim}: " + " and ".join(_span(array, dim) for array in arrays if dim in array.dims),
+                fix="bring both onto one grid and clock first: ondee.collocation.regrid and means, or xarray.align",
+            )
+
+
+def _same(one: Array, other: Array) -> bool:
+    """Whether coordinates agree, numbers up to a thousandth of their step."""
+    if one.dtype.kind not in "iuf" or other.dtype.kind not in "iuf":
+        return bool(np.array_equal(one, other))
+    if not one.size or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return bool(np.array_equal(one, other))
+    step = abs(float(one[-1]) - float(one[0])) / (one.size - 1) if one.size > 1 else abs(float(one[0]))
+    return bool(np.allclose(one, other, rtol=0.0, atol=1e-3 * step + 1e-12))
+
+
+def _name(array: xr.DataArray, otherwise: str) -> str:
+    return otherwise if array.name is None else str(array.name)
+
+
+def _span(array: xr.DataArray, dim: Hashable) -> str:
+    values = array[dim].values if dim in array.coords else np.arange(array.sizes[dim])
+    return f"{array.sizes[dim]} from {values[0]} to {values[-1]}" if values.size else "none"
