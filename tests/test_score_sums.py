@@ -233,3 +233,17 @@ def test_sums_without_labels_of_their_own_are_refused():
     one, two = (score.event(field(1)[:n].drop_vars("time"), field(1)[:n].drop_vars("time"), over="x") for n in (3, 4))
     with pytest.raises(GridError, match="side by side"):
         score.merge(one, two)
+
+
+def test_a_dimension_that_the_sums_have_too_is_refused():
+    truth = field(1)
+    estimate = truth.expand_dims(threshold=[1, 2])
+    with pytest.raises(GridError, match="'threshold'"):
+        score.event(estimate, truth)
+
+
+def test_a_single_pixel_elsewhere_is_another_pixel():
+    one = xr.DataArray([1.0], dims="x", coords={"x": [2000.0]})
+    score.event(one, one.assign_coords(x=np.float32([2000.0])))
+    with pytest.raises(GridError):
+        score.event(one, one.assign_coords(x=[2001.9]))

@@ -39,8 +39,10 @@ def run(
     Raises
     ------
     ConfigError
-        If the cluster cannot be reached or its extra is not installed, or a worker process died.
+        If the cluster cannot be reached or its extra is not installed, a worker process died, or there is no worker.
     """
+    if workers < 1:
+        raise ConfigError(f"{workers} workers do no work", where="workers", fix="use 1 or more")
     if cluster:
         yield from _on_cluster(function, tasks, cluster)
     elif workers > 1 and len(tasks) > 1:

@@ -14,10 +14,8 @@ __all__ = ["axes"]
 _PARTS = ("fractions", "spectrum", "distribution")
 _TAIL = 0.999
 _SCALE = 20.0
-_SHORTEST = 4.0
-"""Shortest wavelength that counts, pixels: below it, a grid holds no shape."""
 _MOST = 20.0
-"""Largest error of a wavelength, dB: power that is all but absent is not worse for being absent to the tenth digit."""
+"""Largest error of the tail, dB, which is also that of an estimate without any."""
 
 
 def axes(
@@ -94,12 +92,9 @@ def _finish(sums: xr.Dataset) -> xr.Dataset:
     """Localisation and realism from the three scores."""
     fractions, spectrum, distribution = (finisher_of(name)(_part(sums, name)) for name in _PARTS)
     localisation = fractions["fractions_skill_score"].isel(threshold=0, scale=0, drop=True)
-    ratios = spectrum["spectral_ratio"].sel(transform="rain", drop=True)
-    wavelengths = ratios["wavelength"].values
-    seen = wavelengths >= _SHORTEST * wavelengths.min() / 2  # the shortest class begins at two pixels
-    spectral = abs(ratios.isel(wavelength=seen).clip(-_MOST, _MOST)).mean("wavelength")
+    spectral = spectrum["spectral_error"].sel(transform="rain", drop=True)
     tail = distribution["quantile_ratio"].sel(probability=_TAIL, method="nearest", drop=True)
-    tail_error = abs(10 * np.log10(tail.where(tail > 0)))
+    tail_error = abs((10 * np.log10(tail)).clip(-_MOST, _MOST))
     return xr.Dataset(
         {
             "localisation": localisation,
@@ -123,25 +118,25 @@ register(
         Measure(
             "realism_error",
             "realism error",
-            r"\tfrac12\left(\overline{\min(20,|10\log_{10}(S_{ee}/S_{tt})|)}+"
-            r"|10\log_{10}(Q_S(0.999)/Q_R(0.999))|\right)",
+            r"\tfrac12\left(\langle\min(20,|10\log_{10}(S_{ee}/S_{tt})|)\rangle_{\lambda\ge 4\Delta}+"
+            r"\min(20,|10\log_{10}(Q_S(0.999)/Q_R(0.999))|)\right)",
             "defined here",
-            "a field in the wrong place, or of the wrong phase, can have none; wavelengths of 4 pixels and more count",
+            "a field in the wrong place, or of the wrong phase, can have none",
             axis="what",
             units="dB",
             best=0.0,
-            bounds=(0.0, np.inf),
+            bounds=(0.0, 20.0),
         ),
         Measure(
             "tail_error",
             "error of the 99.9 % quantile",
-            r"|10\log_{10}(Q_S(0.999)/Q_R(0.999))|",
+            r"\min(20,|10\log_{10}(Q_S(0.999)/Q_R(0.999))|)",
             "defined here",
-            "sees one quantile; where less than 0.1 % of pixels are wet it is not defined",
+            "sees one quantile; where less than 0.1 % of the true pixels are wet it is not defined",
             axis="what",
             units="dB",
             best=0.0,
-            bounds=(0.0, np.inf),
+            bounds=(0.0, 20.0),
         ),
     ),
 )

@@ -411,7 +411,7 @@ register(
             axis="amount",
             units="data",
             best=np.nan,
-            bounds=(-np.inf, np.inf),
+            bounds=(0.0, np.inf),
         ),
         _measure(
             "quantile",
@@ -421,7 +421,7 @@ register(
             "dry pixels count; beyond 1 - 1/n it is the largest value of the sample; 3 % classes blur it",
             units="data",
             best=np.nan,
-            bounds=(-np.inf, np.inf),
+            bounds=(0.0, np.inf),
         ),
         _measure(
             "quantile_ratio",
@@ -465,7 +465,7 @@ register(
             "pools unlike pixels, and counts each frame of one storm; uncertain where few exceedances stand behind it",
             units="data",
             best=np.nan,
-            bounds=(-np.inf, np.inf),
+            bounds=(0.0, np.inf),
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from ondee.errors import ConfigError, GridError
 from ondee.score.catalogue import MEASURES
 from ondee.score.sums import finish, pool
 
-__all__ = ["Kind", "block_length", "bootstrap", "intervals", "predecessors"]
+__all__ = ["Kind", "block_length", "bootstrap", "check_draws", "intervals", "predecessors"]
 
 Kind = Literal["adjusted", "percentile"]
 """How replicates become an interval; see :func:`bootstrap`."""
@@ -46,7 +46,7 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
     kind: Kind = "adjusted",
-    against: str | None = None,
+    against: str | Sequence[str] | None = None,
 ) -> xr.Dataset:
     r"""Give each score of an archive its interval, from the sums of its days.
 
@@ -64,8 +64,9 @@ def bootstrap(
     with :math:`B` blocks and :math:`\psi_b` the jackknife influence of a block, centred: :math:`\hat\sigma` is the
     larger of the spread of the replicates and the jackknife's error, :math:`L` the length of the memory of the
     influences (:math:`\hat\rho` their lag-1 correlation, corrected for its bias, not below 0), and :math:`\nu` the
-    degrees of freedom that their kurtosis leaves, between 2 and
-    :math:`B-1`.
+    degrees of freedom that their kurtosis leaves, between 2 and :math:`B-1`. An interval goes no further beyond the
+    replicates than they spread, and that of a score which can only be one of the given scales (``skilful_scale``) is
+    the plain one of the replicates.
 
     Parameters
     ----------
@@ -77,13 +78,15 @@ def bootstrap(
     replicates
         Number of replicates, at least 100.
     seed
-        Of the draws. The result depends on nothing else: not on the order of variables or times.
+        Of the draws. The result does not depend on the order of variables, times or estimates. Blocks count in which
+        any of the estimates has data.
     level
         Probability with which the interval is to hold the true value.
     kind
         ``"adjusted"``, or ``"percentile"`` of the replicates.
     against
-        Name on the dimension ``estimate``: differences to it are given too, paired day by day.
+        Name on the dimension ``estimate``: differences to it are given too, paired day by day. Of several names, the
+        differences have a dimension ``reference``.
 
     Returns
     -------
@@ -125,23 +128,28 @@ def bootstrap(
 
     drawn, without = _evaluate(scored, len(starts), replicates, seed, jackknife=kind == "adjusted")
     previous = predecessors(starts, span)
+    wanted = [] if against is None else [against] if isinstance(against, str) else list(against)
+    names = [*map(str, whole["estimate"].values)] if wanted else []
     result = whole.copy()
     for name in map(str, whole.data_vars):
         low, high = MEASURES[name].bounds
         how: Kind | Literal["steps"] = "steps" if MEASURES[name].stepped else kind
         value, draws, left = whole[name].values[np.newaxis].astype(float), drawn[name], without.get(name)
+        if (value < low).any():  # a quantity that is positive for rain, of something that is not
+            low = -np.inf
         _put(result, name, whole[name], _limits(value, draws, left, (low, high), previous, level, how), level)
-        if against is None or "estimate" not in whole[name].dims:
+        if not wanted or "estimate" not in whole[name].dims:
             continue
         axis = 1 + whole[name].dims.index("estimate")
-        place = [*map(str, whole["estimate"].values)].index(against)
-        value, draws = _gap(value, place, axis), _gap(draws, place, axis)
-        left = None if left is None else _gap(left, place, axis)
-        ends = _limits(value, draws, left, (low - high, high - low), previous, level, how, paired=True)
-        difference = whole[name].copy(data=value[0])
-        difference.attrs["long_name"] = f"{difference.attrs.get('long_name', name)}, difference to {against}"
-        result[f"{name}_difference"] = difference
-        _put(result, f"{name}_difference", difference, ends, level)
+        parts = []
+        for place in (names.index(one) for one in wanted):
+            gap, drawn_gap = _gap(value, place, axis), _gap(draws, place, axis)
+            left_gap = None if left is None else _gap(left, place, axis)
+            ends = _limits(gap, drawn_gap, left_gap, (low - high, high - low), previous, level, how, paired=True)
+            parts.append(_difference(whole[name], gap[0], ends, level))
+        alone = isinstance(against, str)
+        made = parts[0] if alone else xr.concat(parts, dim=xr.Variable("reference", wanted), combine_attrs="override")
+        result = result.assign(made)
     return result.assign_attrs(
         block=f"{int(span / np.timedelta64(60, 's'))} min",
         blocks=len(starts),
@@ -283,6 +291,16 @@ def _ordered(values: xr.DataArray, draws: int, dims: tuple[Any, ...]) -> Array:
 def _gap(values: Array, place: int, axis: int) -> Array:
     """Difference of all estimates to one."""
     return np.asarray(values - np.take(values, [place], axis))
+
+
+def _difference(like: xr.DataArray, values: Array, ends: Array, level: float) -> xr.Dataset:
+    """Differences of a score to one estimate, with their interval."""
+    name = f"{like.name}_difference"
+    made = like.copy(data=np.asarray(values)).rename(name)
+    made.attrs["long_name"] = f"{made.attrs.get('long_name', name)}, difference"
+    result = made.to_dataset()
+    _put(result, name, made, ends, level)
+    return result
 
 
 def _put(result: xr.Dataset, name: str, like: xr.DataArray, ends: Array, level: float) -> None:
@@ -434,7 +452,7 @@ def _backward(values: Array, bounds: Bounds) -> Array:
     return values
 
 
-def _require(sums: xr.Dataset, replicates: int, level: float, kind: str, against: str | None) -> None:
+def _require(sums: xr.Dataset, replicates: int, level: float, kind: str, against: str | Sequence[str] | None) -> None:
     """Refuse what gives no interval."""
     if "time" not in sums.dims or "time" not in sums.coords or sums["time"].dtype.kind != "M":
         raise GridError(
@@ -442,20 +460,37 @@ def _require(sums: xr.Dataset, replicates: int, level: float, kind: str, against
             where="ondee.score.bootstrap",
             fix="score with over=('y', 'x'), so that the dimension time stays, with its coordinate",
         )
+    check_draws(replicates, level)
+    if kind not in get_args(Kind):
+        raise ConfigError(
+            f"{kind!r} is no kind of interval", where="kind", fix="use one of: " + ", ".join(get_args(Kind))
+        )
+    names = [*map(str, sums["estimate"].values)] if "estimate" in sums.coords and "estimate" in sums.dims else []
+    absent = [one for one in ([against] if isinstance(against, str) else against or ()) if one not in names]
+    if absent:
+        raise ConfigError(
+            f"there is no estimate {absent[0]!r} to compare with",
+            where="against",
+            fix="use one of: " + ", ".join(names) if names else "give sums with a dimension 'estimate' of names",
+        )
+
+
+def check_draws(replicates: int, level: float) -> None:
+    """Refuse numbers of replicates and levels that give no interval.
+
+    Parameters
+    ----------
+    replicates, level
+        As in :func:`bootstrap`.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be used.
+    """
     if replicates < 100:
         raise ConfigError(
             f"{replicates} replicates are too few for an interval", where="replicates", fix="use 1000, at least 100"
         )
     if not 0 < level < 1:
         raise ConfigError(f"{level} is no probability", where="level", fix="use a number such as 0.95")
-    if kind not in get_args(Kind):
-        raise ConfigError(
-            f"{kind!r} is no kind of interval", where="kind", fix="use one of: " + ", ".join(get_args(Kind))
-        )
-    names = [*map(str, sums["estimate"].values)] if "estimate" in sums.coords and "estimate" in sums.dims else []
-    if against is not None and against not in names:
-        raise ConfigError(
-            f"there is no estimate {against!r} to compare with",
-            where="against",
-            fix="use one of: " + ", ".join(names) if names else "give sums with a dimension 'estimate' of names",
-        )

@@ -187,7 +187,9 @@ def _nought(values: Array) -> Array:
 
 
 def merge(*parts: xr.Dataset) -> xr.Dataset:
-    """Put sums of the same score together, whatever the partition: of times, of space, of strata, of members.
+    """Put sums of the same score together, whatever the partition: of times, of regions, of strata, of members.
+
+    Scores that look at neighbours see none across the border of two regions, and regions must have pixels of one size.
 
     Parameters
     ----------
@@ -408,6 +410,14 @@ class _Fields:
         settings: Mapping[str, Any],
     ) -> xr.Dataset:
         """Sums with their dimensions, coordinates and settings."""
+        taken = {*self.kept["dims"]} & {dim for added in outputs.values() for dim in added}
+        if taken:
+            name = min(taken)
+            raise GridError(
+                f"the fields have a dimension {name!r}, and so have the sums of {score}",
+                where=f"dimensions {', '.join(self.kept['dims'])}",
+                fix=f"give it another name: estimate.rename({name}='estimate')",
+            )
         data = {
             name: ((*self.kept["dims"], *added), np.reshape(sums[name], (*self.kept["sizes"], *sums[name].shape[1:])))
             for name, added in outputs.items()
@@ -523,7 +533,7 @@ def _same(one: Array, other: Array) -> bool:
         return bool(np.array_equal(one, other))
     if not one.size or not (np.isfinite(one).all() and np.isfinite(other).all()):
         return bool(np.array_equal(one, other))
-    step = abs(float(one[-1]) - float(one[0])) / (one.size - 1) if one.size > 1 else abs(float(one[0]))
+    step = abs(float(one[-1]) - float(one[0])) / (one.size - 1) if one.size > 1 else 1e-3 * abs(float(one[0]))
     return bool(np.allclose(one, other, rtol=0.0, atol=1e-3 * step + 1e-12))
 
 

@@ -15,15 +15,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.collocation.area import Weights, weights
-from ondee.collocation.calendar import HALF_HOUR, overlap, step_of, with_interval
-from ondee.collocation.regrid import apply, mask_by_quality
+from ondee.collocation.calendar import HALF_HOUR, overlap, step_of
+from ondee.collocation.reading import Reading
+from ondee.collocation.regrid import apply
 from ondee.errors import ConfigError, ReadError
 from ondee.grid import Grid, Region
 from ondee.progress import track
+from ondee.score.resampling import block_length
 from ondee.source import identity, require_same
 from ondee.source.assembly import Label
 from ondee.source.granule import Granule
-from ondee.units import require, to_rate
 from ondee.validation.tally import Frame, Tally, Window
 
 __all__ = ["cells_of", "floor"]
@@ -83,7 +84,7 @@ def floor(
     ConfigError
         If a setting cannot be used.
     """
-    span = _block_length(block)
+    span = block_length(block)
     if replicates < 100:
         raise ConfigError(
             f"{replicates} replicates are too few for an interval", where="replicates", fix="use 1000, at least 100"
@@ -150,7 +151,7 @@ class _Reader:
     def __init__(
         self, region: Region | None, quality: float | None, interval: tuple[float, Label] | None, coverage: float
     ) -> None:
-        self.region, self.quality, self.interval, self.coverage = region, quality, interval, coverage
+        self.reading, self.coverage = Reading(region, quality, interval), coverage
         self.target: Grid | None = None
         self.product, self.label = "", ""
         self.reference: dict[str, str] | None = None
@@ -170,24 +171,19 @@ class _Reader:
 
     def _prepared(self, granule: Granule) -> xr.Dataset:
         """One granule as a masked rain rate with intervals."""
-        dataset = granule.read(self.region)
+        dataset = self.reading.read(granule)
         own = identity(dataset)
         self.reference = self.reference or own
         require_same(self.reference, own, where=granule.paths[0])
-        if self.interval is not None:
-            dataset = with_interval(dataset, *self.interval)
-        if "rain_rate" not in dataset and "rain_amount" in dataset:
-            dataset = dataset.assign(rain_rate=to_rate(dataset["rain_amount"], dataset["time_bounds"]))
-        if "rain_rate" not in dataset:
-            raise ReadError(
-                f"there is no rain among {', '.join(map(str, dataset.data_vars))}",
+        if dataset["rain_rate"].dims != ("time", "y", "x"):
+            raise ConfigError(
+                f"the rain has the dimensions {dataset['rain_rate'].dims}; (time, y, x) is needed",
                 where=granule.paths[0],
-                fix="open radar rain; reflectivity becomes rain with the reader's option z_r",
+                fix="give radar rain; of an ensemble one member at a time, as with --option member=0",
             )
-        require(dataset["rain_rate"], "rain_rate", where=granule.paths[0])
         self.product = str(dataset.attrs.get("product", ""))
         self.label = str(dataset["time"].attrs.get("label", ""))
-        return mask_by_quality(dataset, self.quality)
+        return dataset
 
     def _weights(self, source: Grid) -> Weights:
         if self.target is None:
@@ -238,19 +234,3 @@ def _tiles(shape: tuple[int, ...], side: int = 10) -> NDArray[np.int64]:
     """Number of the tile of `side` × `side` cells to which each cell belongs."""
     rows, columns = np.indices(shape) // side
     return np.asarray(rows * (shape[1] // side + 1) + columns)
-
-
-_UNITS = {"m": 60, "h": 3600, "D": 86400}
-
-
-def _block_length(block: str) -> np.timedelta64:
-    """Length of a block from text such as ``1h``, ``6h``, ``1D``."""
-    number, unit = block[:-1], block[-1:]
-    seconds = int(number) * _UNITS[unit] if number.isdecimal() and unit in _UNITS else 0
-    if seconds < 1800 or (seconds < 86400 and 86400 % seconds) or (seconds > 86400 and seconds % 86400):
-        raise ConfigError(
-            f"{block!r} is no length of a block",
-            where="block",
-            fix="use 30m, 1h, 3h, 6h, 1D, 5D: a divisor of a day, or whole days",
-        )
-    return np.timedelta64(seconds, "s")

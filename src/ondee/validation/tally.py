@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.collocation.calendar import step_of
+from ondee.score.resampling import intervals
 
 __all__ = ["LAGS", "POPULATIONS", "THRESHOLDS", "Frame", "Tally", "Window"]
 
@@ -111,7 +112,6 @@ class Tally:
         seed
             Seed of the draws.
         """
-        rng = np.random.default_rng(seed)
         point, event, lag = (self._blocks(table) for table in (self.point, self.event, self.lag))
         used = [index for index in range(len(LAGS)) if lag[:, 1, index, 0].sum() > 0]
         coordinates = {
@@ -129,7 +129,7 @@ class Tally:
         )
         data = {}
         for name, sums, score, dims, words in tables:
-            draws = _bootstrap(sums, score, replicates, rng)
+            draws = intervals(sums, score, replicates=replicates, seed=seed, kind="percentile")
             for suffix, values in (("", score(sums.sum(axis=0))), ("_low", draws[0]), ("_high", draws[1])):
                 data[name + suffix] = (dims, values, {"units": "1", "long_name": words + _BOUND[suffix]})
         attributes = {
@@ -211,22 +211,3 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np
     quotient = np.full(np.shape(above), np.nan)
     np.divide(above, below, out=quotient, where=below > 0)
     return quotient
-
-
-def _bootstrap(
-    sums: NDArray[np.float64], score: _Score, replicates: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """2.5 and 97.5 percentiles of a score over resampled blocks, ``(2, …)``; NaN with fewer than two blocks."""
-    blocks = len(sums)
-    if blocks < 2:
-        return np.full((2, *sums.shape[1:-1]), np.nan)
-    flat = sums.reshape(blocks, -1)
-    draws = []
-    for _ in range(0, replicates, 50):
-        counts = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=min(50, replicates))
-        draws.append(score((counts @ flat).reshape(-1, *sums.shape[1:])))
-    made = np.concatenate(draws)[:replicates]
-    bounds = np.full((2, *made.shape[1:]), np.nan)
-    defined = np.isfinite(made).mean(axis=0) > 0.5
-    bounds[:, defined] = np.nanpercentile(made[:, defined], (2.5, 97.5), axis=0)
-    return bounds
