@@ -35,7 +35,7 @@ def test_version(capsys):
     assert run(capsys, "--version")[:2] == (0, f"{ondee.__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["look", "build", "floor", "demo"])
+@pytest.mark.parametrize("command", ["look", "build", "floor", "verify", "demo"])
 def test_help_explains_every_option(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0

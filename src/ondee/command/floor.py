@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from ondee.output import check_target, write_netcdf
@@ -15,7 +13,7 @@ from ondee.plot.style import SUFFIXES, Style
 from ondee.source import granules
 from ondee.validation.floor import floor
 
-__all__ = ["as_dict", "measure"]
+__all__ = ["measure"]
 
 
 def measure(
@@ -64,31 +62,3 @@ def measure(
 
         draw_floor(found, png, style=style, force=force)
     return found
-
-
-def as_dict(found: xr.Dataset) -> dict[str, Any]:
-    """Make a tree of plain values, which JSON can hold, of a Dataset; NaN becomes None.
-
-    Parameters
-    ----------
-    found
-        Any Dataset of numbers and texts.
-    """
-    return {
-        "attributes": {str(name): _plain(value) for name, value in found.attrs.items()},
-        "coordinates": {str(name): _plain(array.values) for name, array in found.coords.items()},
-        "variables": {
-            str(name): {"dims": [str(dim) for dim in array.dims], "values": _plain(array.values)}
-            for name, array in found.data_vars.items()
-        },
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,278 @@
+"""Who is judged and by whom: estimates and truth as lists of pieces that are read one at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ondee.collocation.reading import Reading
+from ondee.errors import ConfigError, GridError, ReadError
+from ondee.grid import Grid
+from ondee.progress import track
+from ondee.score.sums import spacing
+from ondee.source import granules, identity, matching, require_same
+from ondee.source.granule import Granule, inside
+
+__all__ = ["Frame", "Piece", "Subject", "pixel_size", "subject"]
+
+AROUND = np.timedelta64(3, "h")
+"""The label of a frame lies at most so far from its interval."""
+_VALUES = 1 << 23
+"""Most values of a piece: 32 MB of float32."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a subject: its interval and its values ``([member, ]y, x)``."""
+
+    start: np.datetime64
+    end: np.datetime64
+    label: np.datetime64
+    values: xr.DataArray
+    quality: xr.DataArray | None
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A granule, or a part of a long one, and the labels of its frames, for which its file need not be opened again."""
+
+    granule: Granule
+    times: NDArray[np.datetime64]
+
+    @cached_property
+    def first(self) -> np.datetime64:
+        """Its first label."""
+        return np.datetime64(self.times.min())
+
+    @cached_property
+    def last(self) -> np.datetime64:
+        """Its last label."""
+        return np.datetime64(self.times.max())
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An estimate, or the truth.
+
+    Parameters
+    ----------
+    name
+        What it is called in tables and figures.
+    pieces
+        In order of time.
+    reading
+        How they are read.
+    product
+        Name of the product.
+    members
+        Members of the ensemble, 0 for a single field.
+    offset
+        From a label to the start of its interval.
+    step
+        Hours that a frame stands for; None where frames are snapshots, or of several products.
+    grid
+        Grid of the first frame.
+    identity
+        What all its files agree on, unless they are mixed.
+    mixed
+        Whether files may be of several products and grids.
+    """
+
+    name: str
+    pieces: tuple[Piece, ...]
+    reading: Reading
+    product: str
+    members: int
+    offset: np.timedelta64
+    step: float | None
+    grid: Grid
+    identity: Mapping[str, str]
+    mixed: bool = False
+
+    @property
+    def files(self) -> list[Path]:
+        """All its files."""
+        return sorted({path for piece in self.pieces for path in piece.granule.paths})
+
+    def days(self) -> list[np.datetime64]:
+        """Days in which an interval starts."""
+        found: set[Any] = set()
+        for piece in self.pieces:
+            found |= set((piece.times + self.offset).astype("datetime64[D]").tolist())
+        return [np.datetime64(day, "D") for day in sorted(found)]
+
+    def near(self, begin: np.datetime64, end: np.datetime64) -> list[Piece]:
+        """Pieces that may hold an interval which starts in a period."""
+        return [piece for piece in self.pieces if piece.first - AROUND < end and piece.last + AROUND >= begin]
+
+    def frames(self, begin: np.datetime64, end: np.datetime64) -> Iterator[Frame]:
+        """Frames whose interval starts in a period, in order of time; files may interlace.
+
+        Raises
+        ------
+        OndeeError
+            If a file cannot be read, files do not belong together, or a frame comes twice.
+        """
+        last: Frame | None = None
+        for together in _overlapping(self.near(begin, end)):
+            found = [frame for piece in together for frame in self._of_piece(piece) if begin <= frame.start < end]
+            for frame in sorted(found, key=lambda one: one.start) if len(together) > 1 else found:
+                if last is not None and frame.start <= last.start:
+                    raise ReadError(
+                        f"the interval from {np.datetime_as_string(frame.start, 's')} comes twice",
+                        where=f"{self.name}: {together[-1].granule.paths[0]}",
+                        fix="keep one of the files (a reprocessed product beside the old one?)",
+                    )
+                yield frame
+                last = frame
+
+    def _of_piece(self, piece: Piece) -> Iterator[Frame]:
+        """Frames of one piece."""
+        where = piece.granule.paths[0]
+        dataset = self.reading.read(piece.granule)
+        grid = Grid.of(dataset, where=where)
+        if self.mixed:
+            _require_pixel(self.grid, grid, where)
+        else:
+            require_same(self.identity, identity(dataset), where=where)
+            if not grid.same_as(self.grid):
+                raise GridError(
+                    f"the grid changes: {self.grid.describe()}, then {grid.describe()}",
+                    where=where,
+                    fix="give files of one grid, or --mixed for a collection of events of one pixel size",
+                )
+        values = dataset[self.reading.variable]
+        quality = dataset.get("quality")
+        for index, (start, stop) in enumerate(np.asarray(dataset["time_bounds"].values)):
+            frame = values.isel(time=index, drop=True)
+            seen = None if quality is None else quality.isel(time=index, drop=True)
+            yield Frame(start, stop, dataset["time"].values[index], frame, seen, grid)
+
+
+def _overlapping(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Pieces in groups whose times interlace; nearly always groups of one."""
+    held: list[Piece] = []
+    for piece in pieces:
+        if held and piece.first > max(one.last for one in held):
+            yield held
+            held = []
+        held.append(piece)
+    if held:
+        yield held
+
+
+def _require_pixel(one: Grid, other: Grid, where: object) -> None:
+    """Refuse to pool pixels of two sizes."""
+    sides = [pixel_size(grid) for grid in (one, other)]
+    if not np.isclose(sides[0], sides[1], rtol=1e-3, equal_nan=True):
+        raise GridError(
+            f"pixels are of {sides[0]:.4g} km and of {sides[1]:.4g} km",
+            where=where,
+            fix="pool events of one pixel size, or regrid them first: scales in pixels would mean two things",
+        )
+
+
+def pixel_size(grid: Grid) -> float:
+    """Side of a pixel in km, NaN where it is not known.
+
+    Parameters
+    ----------
+    grid
+        Any grid.
+    """
+    coordinates = grid.coordinates()
+    field = xr.DataArray(np.zeros(grid.shape), dims=("y", "x"), coords={name: coordinates[name] for name in "yx"})
+    dy, dx = spacing(field)
+    return float(np.sqrt(dy * dx))
+
+
+def subject(
+    spec: str, reading: Reading, options: Mapping[str, Any], *, format: str | None = None, mixed: bool = False
+) -> Subject:
+    """Find the files of an estimate or of the truth.
+
+    Parameters
+    ----------
+    spec
+        ``[NAME=]PATH[::VARIABLE]``; the path is a file, a folder, a store, or a pattern such as ``radar/*.h5``.
+    reading
+        How it is read; a variable in `spec` takes the place of its variable.
+    options
+        Options of the reader.
+    format
+        Name of a format, to bypass recognition.
+    mixed
+        Whether files may be of several products and grids.
+
+    Raises
+    ------
+    ConfigError
+        If the path names nothing, or the variable is not in the vocabulary.
+    ReadError
+        If a file is of no known format or cannot be read.
+    """
+    name, path, variable = _parts(spec)
+    chosen = replace(reading, variable=variable) if variable else reading
+    found = granules(*matching(path), format=format, **options)
+    head = chosen.read(found[0].pieces(1)[0])
+    values = head[chosen.variable]
+    members = int(values.sizes.get("member", 0))
+    if values.isel(time=0).ndim - (members > 0) != 2:
+        raise ConfigError(
+            f"{chosen.variable} has dimensions {', '.join(map(str, values.dims))}",
+            where=found[0].paths[0],
+            fix="score one field (y, x) or an ensemble (member, y, x) at a time",
+        )
+    start, end = head["time_bounds"].values[0]
+    most = max(1, _VALUES // max(1, int(np.prod(values.isel(time=0).shape))))
+    return Subject(
+        name or _default_name(path),
+        tuple(_pieces(found, most, name or path)),
+        chosen,
+        str(head.attrs.get("product", "")),
+        members,
+        np.timedelta64(start - head["time"].values[0]),
+        None if mixed or end <= start else float((end - start) / np.timedelta64(1, "h")),
+        Grid.of(head, where=found[0].paths[0]),
+        identity(head),
+        mixed,
+    )
+
+
+def _pieces(found: Sequence[Granule], most: int, name: str) -> Iterator[Piece]:
+    """Pieces in order of time."""
+    listed = []
+    for granule in track(found, f"listing {name}"):
+        labels = granule.times
+        for piece in granule.pieces(most):
+            listed.append(Piece(piece, labels[inside(labels, piece.period)]))
+    yield from sorted(listed, key=lambda piece: (piece.first, piece.granule.paths))
+
+
+def _parts(spec: str) -> tuple[str, str, str]:
+    """Name, path and variable of a specification.
+
+    Examples
+    --------
+    >>> _parts("U-Net=out/unet::rain_rate"), _parts("radar/day=1/x.h5")
+    (('U-Net', 'out/unet', 'rain_rate'), ('', 'radar/day=1/x.h5', ''))
+    """
+    rest, _, variable = spec.partition("::")
+    name, equals, path = rest.partition("=")
+    if not equals or "/" in name or os.path.exists(rest):  # noqa: PTH110 - false, not an error, of a long name
+        name, path = "", rest
+    return name.strip(), path, variable.strip()
+
+
+def _default_name(path: str) -> str:
+    """Last part of a path, without its endings."""
+    return Path(path).name.split(".")[0] or Path(path).resolve().name
