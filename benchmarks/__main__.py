@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row, markdown
 
-NAMES = ("collocation",)
+NAMES = ("collocation", "scores")
 
 
 def main() -> int:

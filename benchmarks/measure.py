@@ -85,7 +85,8 @@ def pair(
 def machine() -> dict[str, str]:
     """Where and with what the figures were measured."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    packages = ("numpy", "numba", "scipy", "h5py", "xarray", "zarr", "pyresample", "xarray-regrid")
+    collocation = ("numpy", "numba", "scipy", "h5py", "xarray", "zarr", "pyresample", "xarray-regrid")
+    packages = (*collocation, "pysteps", "scores", "scoringrules")
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),

@@ -1,5 +1,6 @@
 """What the documentation shows is run, its configuration holds every key, and the shipped configurations build."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from ondee import config
 from ondee.building import build
 from ondee.command.demo import write_radar
 from ondee.grid import LATITUDE_LONGITUDE, Grid
+from ondee.score import SCORES
 from ondee.source import imerg_writer, seviri_netcdf
 from ondee.source.assembly import Variable, assemble
 from ondee.source.cf_grid import geostationary
@@ -54,6 +56,30 @@ def test_the_tutorial_runs_as_it_stands(place):
     assert told[3] == "1 day written from 24 files"
     assert told[4].startswith("4 half hours; the wettest: 2018-06-04T1")
     assert (place / "demo/half_hour.png").stat().st_size > 10_000
+
+
+def test_the_page_of_scores_runs_and_prints_what_it_shows(tmp_path):
+    told = run("\n".join(blocks("scores.md", "python")), tmp_path)
+    shown = "".join(blocks("scores.md", "text"))
+    assert told == shown and len(told.splitlines()) == 8
+
+
+def test_the_page_of_scores_is_that_of_the_catalogue(tmp_path):
+    tool = [sys.executable, str(ROOT / "tools/scores_page.py"), "--check"]
+    done = subprocess.run(tool, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_page_of_scores_is_noticed():
+    spec = importlib.util.spec_from_file_location("scores_page", ROOT / "tools/scores_page.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    text = (ROOT / "docs/scores.md").read_text(encoding="utf-8")
+    assert tool.page(text.replace("$$a/(a+b+c)$$", "$$a/(a+b)$$")) == text
+    for name in SCORES:
+        assert f"<!-- generated: {name} -->" in text
+    with pytest.raises(SystemExit, match="sal"):
+        tool.page(text.replace("<!-- generated: sal -->", ""))
 
 
 def test_the_configuration_of_the_guide_can_be_read_and_shows_every_key(tmp_path):

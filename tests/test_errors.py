@@ -13,7 +13,7 @@ SOURCE = Path(ondee.__file__).parent
 FAMILY = {name for name in errors.__all__ if issubclass(getattr(errors, name), errors.OndeeError)}
 # File and class of the exceptions that never reach a person: they are caught, or Python's own machinery asks for them.
 INTERNAL = {
-    ("cli.py", "ValueError"),  # a converter's refusal, which cyclopts tells as wrong use
+    ("arguments.py", "ValueError"),  # a converter's refusal, which cyclopts tells as wrong use
     ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError with its line
     ("source/pickles.py", "_RefusedError"),  # told as ReadError, as are the next two
     ("source/npz.py", "ValueError"),

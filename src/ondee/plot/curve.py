@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ondee.errors import ConfigError
+from ondee.plot.labels import name_beside
 from ondee.plot.style import Inks, Style, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _population_panel(ax: Axes, floor: xr.Dataset, colours: Inks, name: str, tit
         _logarithmic_axis(ax)
     else:
         ax.set_ylim(bottom=0)
-    _name_ends(ax, ends)
+    name_beside(ax, [end for end in ends if end[1]])
 
 
 def _logarithmic_axis(ax: Axes) -> None:
@@ -171,7 +172,7 @@ def _detection_panel(ax: Axes, floor: xr.Dataset, colours: Inks) -> None:
     bounds = " and ".join(f"{float(threshold):g}" for threshold in floor["threshold"].values)
     _minute_axis(ax, f"c  Detections, false alarms ({bounds} mm h⁻¹)")
     _unit_axis(ax)
-    _name_ends(ax, ends)
+    name_beside(ax, [end for end in ends if end[1]])
 
 
 def _lag_panel(ax: Axes, floor: xr.Dataset, colours: Inks) -> None:
@@ -183,7 +184,7 @@ def _lag_panel(ax: Axes, floor: xr.Dataset, colours: Inks) -> None:
     ax.set_xticks(np.arange(0, last + 1, 10 if last <= 70 else 30))
     ax.set_xlim(0, last)
     _unit_axis(ax)
-    _name_ends(ax, ends)
+    name_beside(ax, [end for end in ends if end[1]])
 
 
 def _draw(ax: Axes, floor: xr.Dataset, dimension: str, curves: list[_Curve]) -> list[_End]:
@@ -206,30 +207,6 @@ def _draw(ax: Axes, floor: xr.Dataset, dimension: str, curves: list[_Curve]) -> 
         ends.append((float(y[np.isfinite(y)][-1]), curve.words, curve.colour))
     ax.grid(axis="y", linewidth=0.4, alpha=0.35)
     return ends
-
-
-def _name_ends(ax: Axes, ends: list[_End]) -> None:
-    """Write the name of each curve right of its end, moved apart where two would touch."""
-    ends = sorted(entry for entry in ends if entry[1])
-    if not ends:
-        return
-    to_share = ax.transScale + ax.transLimits  # heights as shares of the panel's, on any scale
-    places: list[float] = []
-    for value, _, _ in ends:
-        place = float(to_share.transform((0.0, value))[1])
-        places.append(max(place, places[-1] + 0.085) if places else place)
-    for (_, words, colour), place in zip(ends, places, strict=True):
-        ax.annotate(
-            words,
-            (1.0, place),
-            xycoords="axes fraction",
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            fontsize="small",
-            annotation_clip=False,
-        )
 
 
 def _minute_axis(ax: Axes, title: str) -> None:
