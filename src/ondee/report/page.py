@@ -211,7 +211,7 @@ def _tables(rows: Sequence[Row], facts: Mapping[str, Any], *, mutual: bool) -> s
     parts = []
     for axis in dict.fromkeys(row.axis for row in rows):
         parts.append(_axis_table(_HEADINGS.get(axis, axis), [row for row in rows if row.axis == axis]))
-    alone = facts.get("reference") and not mutual
+    alone = facts.get("reference") and not mutual and len({row.estimate for row in rows}) > 1
     reference = f" Differences were taken against {escape(str(facts['reference']))}." if alone else ""
     note = (
         "<p>Rows are estimates. <b>Bold</b> is the best value of a column, with all that print the same; "
