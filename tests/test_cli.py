@@ -199,3 +199,50 @@ def test_colours_only_where_the_terminal_has_them(folder, colours, marks):
 def test_a_small_grid_is_drawn():
     grid = FRANCE.crop(slice(0, 2), slice(0, 3))
     assert block_map(radar(np.ones((1, 2, 3)), grid=grid)["rain_rate"].isel(time=0), colour=True).plain
+
+
+def test_verify_tells_what_it_would_do_and_what_it_found(capsys, tmp_path):
+    frames = showers(frames=8)
+    radar(frames, step=15, product="radar").to_netcdf(tmp_path / "truth.nc", engine="h5netcdf")
+    radar(frames * 0.5, step=15, product="half").to_netcdf(tmp_path / "half.nc", engine="h5netcdf")
+    specs = (f"half={tmp_path / 'half.nc'}", tmp_path / "truth.nc", "--out", tmp_path / "scores.nc")
+    how = (
+        "--persistence",
+        "15,30",
+        "--scores",
+        "event,point",
+        "--thresholds",
+        "0.5,1",
+        "--by",
+        "hour",
+        "--sample",
+        "own",
+    )
+    code, out, _ = run(capsys, "verify", *specs, *how, "--dry-run")
+    assert code == 0 and not (tmp_path / "scores.nc").exists()
+    assert "split by    hour; pixels: own" in out and "half" in out and "persistence 15 min" in out
+    code, out, err = run(capsys, "verify", *specs, *how, "--replicates", "200")
+    assert code == 0, err
+    assert "CSI ≥ 1 mm h⁻¹ ↑" in out and "persistence 30 min" in out and (tmp_path / "scores.nc").exists()
+    code, out, err = run(capsys, "verify", *specs, *how)
+    assert code == 1 and err.startswith("error  the file exists") and len(err.splitlines()) == 3
+    code, out, err = run(capsys, "verify", *specs, *how, "--force", "--json", "--replicates", "200")
+    told = json.loads(out)
+    assert told["facts"]["command"].startswith("ondee verify half=") and "--json" in told["facts"]["command"]
+    csi = told["scores"]["event"]["variables"]["probability_of_detection"]
+    assert csi["dims"] == ["estimate", "stratum", "threshold"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--thresholds", "a,b"), "thresholds"),
+        (("--persistence", "x"), "persistence"),
+        (("--interval", "15"), "write minutes and label"),
+        (("--truth-option", "quantity"), "NAME=VALUE"),
+        (("--sample", "mine"), "sample"),
+    ],
+)
+def test_verify_refuses_what_it_cannot_read(capsys, tmp_path, arguments, words):
+    code, _, err = run(capsys, "verify", "a.nc", "b.nc", "--out", tmp_path / "s.nc", *arguments)
+    assert code == 2 and words in err and len(err.splitlines()) == 3

@@ -552,3 +552,22 @@ def test_only_its_own_records_are_removed(archive, tmp_path):
     (parts / "notes.txt").write_text("mine")
     verification(sides, replace(QUICK, scores=("event",)), outputs(tmp_path), **HOW)
     assert [path.name for path in parts.iterdir()] == ["notes.txt"]
+
+
+def test_daily_amounts_in_files_of_their_own(tmp_path):
+    """The label of a daily amount lies a day after its start, in the morning of the next day."""
+    fields = {name: rain(seed, frames=5) for seed, name in enumerate(("truth", "good"))}
+    for name, values in fields.items():
+        (tmp_path / name).mkdir()
+        for index, value in enumerate(values):
+            made = radar(value[None], grid=PLANE, start=f"2018-06-0{index + 1}T06:00", step=1440, product=name)
+            write_netcdf(made, tmp_path / name / f"{index}.nc")
+    truth, good = (subject(str(tmp_path / name), Reading(), {}) for name in ("truth", "good"))
+    made = verify(truth, [good], replace(QUICK, scores=("event",)), tmp_path / "p", replicates=200)
+    assert made.facts["estimates"]["good"]["frames"] == 5 and made.facts["frames"] == 5
+    whole = [
+        xr.DataArray(fields[name], dims=("time", "y", "x"), attrs={"units": "mm h-1"}) for name in ("good", "truth")
+    ]
+    direct = score.finish(score.event(*whole, thresholds=QUICK.thresholds))["critical_success_index"]
+    got = made.scores["event"]["critical_success_index"].sel(estimate="good", stratum="all")
+    np.testing.assert_allclose(got, direct)

@@ -24,7 +24,7 @@ from ondee.source.granule import Granule, inside
 __all__ = ["Frame", "Piece", "Subject", "pixel_size", "subject"]
 
 AROUND = np.timedelta64(3, "h")
-"""The label of a frame lies at most so far from its interval."""
+"""The label of a frame lies at most so far from its interval, or twice as far as that of the first frame."""
 _VALUES = 1 << 23
 """Most values of a piece: 32 MB of float32."""
 
@@ -106,13 +106,16 @@ class Subject:
     def days(self) -> list[np.datetime64]:
         """Days in which an interval starts."""
         found: set[Any] = set()
+        offsets = {self.offset, np.timedelta64(0, "ns")} if self.mixed else {self.offset}  # labels may mean two things
         for piece in self.pieces:
-            found |= set((piece.times + self.offset).astype("datetime64[D]").tolist())
+            for offset in offsets:
+                found |= set((piece.times + offset).astype("datetime64[D]").tolist())
         return [np.datetime64(day, "D") for day in sorted(found)]
 
     def near(self, begin: np.datetime64, end: np.datetime64) -> list[Piece]:
         """Pieces that may hold an interval which starts in a period."""
-        return [piece for piece in self.pieces if piece.first - AROUND < end and piece.last + AROUND >= begin]
+        around = max(AROUND, 2 * abs(self.offset))
+        return [piece for piece in self.pieces if piece.first - around < end and piece.last + around >= begin]
 
     def frames(self, begin: np.datetime64, end: np.datetime64) -> Iterator[Frame]:
         """Frames whose interval starts in a period, in order of time; files may interlace.
