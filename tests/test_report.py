@@ -324,7 +324,7 @@ def test_the_terminal_prints_the_same_table():
 
 def test_a_narrow_terminal_gets_several_tables():
     plain = re.sub(r"\x1b\[[0-9;]*m", "", printed(tabulate(scores()), {}, 80))
-    assert plain.count("FSS ≥ 1") == 2
+    assert plain.count("FSS ≥ 1") >= 2 and "…" not in plain
     assert max(len(line.rstrip()) for line in plain.splitlines()) <= 80
 
 

@@ -23,8 +23,10 @@ _AXES = {
     "probability": "probability",
     "context": "displacement and objects",
 }
-_LABEL, _CELL = 38, 20
-"""Letters of the column of names, and of an estimate."""
+
+
+_GAP = 2
+"""Letters between columns."""
 
 
 def show_verification(rows: Sequence[Row], facts: Mapping[str, Any], console: Console) -> None:
@@ -48,7 +50,9 @@ def show_verification(rows: Sequence[Row], facts: Mapping[str, Any], console: Co
     if told:
         console.print(", ".join(told), highlight=False, markup=False, soft_wrap=True)
     estimates = list(dict.fromkeys(row.estimate for row in rows))
-    across = max(1, (console.width - _LABEL) // _CELL)
+    widest = max((len(_cell(row).plain) for row in rows), default=0)
+    widest = max([widest, *map(len, estimates)]) + _GAP
+    across = max(1, (console.width - max((len(_label(row)) for row in rows), default=0) - _GAP) // widest)
     for first in range(0, len(estimates), across):
         console.print(_table(rows, estimates[first : first + across]))
     if rows:
@@ -64,20 +68,25 @@ def _table(rows: Sequence[Row], estimates: Sequence[str]) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in estimates:
         table.add_column(Text(name), justify="right")
     axis = ""
-    for column, cells in _by_column(rows).items():
+    for cells in _by_column(rows).values():
         if not any(name in cells and np.isfinite(cells[name].value) for name in estimates):
             continue
         first = next(iter(cells.values()))
         if first.axis != axis:
             axis = first.axis
             table.add_row(Text(_AXES.get(axis, axis), style="italic"), *[""] * len(estimates))
-        unit = f" ({first.units})" if first.units else ""
-        table.add_row(Text(f"  {column}{unit} {first.arrow}".rstrip()), *[_cell(cells.get(name)) for name in estimates])
+        table.add_row(Text(_label(first)), *[_cell(cells.get(name)) for name in estimates])
     return table
+
+
+def _label(row: Row) -> str:
+    """Name of a score with its unit and direction."""
+    unit = f" ({row.units})" if row.units else ""
+    return f"  {row.column}{unit} {row.arrow}".rstrip()
 
 
 def _by_column(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
