@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ondee import score
 from ondee.errors import ConfigError, GridError, UnitError
-from ondee.score.sums import framewise, pointwise, spacing
+from ondee.score.fields import spacing
+from ondee.score.sums import framewise, pointwise
 
 FEW = settings(max_examples=25, deadline=None)
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from ondee.errors import ConfigError, GridError
 from ondee.score.contingency import rising
-from ondee.score.sums import require_same_coordinates
+from ondee.score.fields import require_same_coordinates
 
 __all__ = ["within"]
 

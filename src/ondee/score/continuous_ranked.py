@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio, rising, threshold_coordinate
-from ondee.score.sums import MEMBER, pointwise
+from ondee.score.fields import MEMBER
+from ondee.score.sums import pointwise
 
 __all__ = ["TAILS", "crps"]
 

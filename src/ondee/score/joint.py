@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio
-from ondee.score.sums import MEMBER, framewise
+from ondee.score.fields import MEMBER
+from ondee.score.sums import framewise
 
 __all__ = ["energy", "patch_start", "variogram"]
 

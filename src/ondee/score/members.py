@@ -14,8 +14,9 @@ from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio, rising, threshold_coordinate
 from ondee.score.continuous_ranked import TAILS, crps
+from ondee.score.fields import MEMBER
 from ondee.score.joint import energy, variogram
-from ondee.score.sums import MEMBER, pointwise
+from ondee.score.sums import pointwise
 from ondee.score.ties import keys, uniform
 from ondee.units import WET
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError, UnitError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import THRESHOLDS, ratio, reached, rising, threshold_coordinate
-from ondee.score.sums import MEMBER, pointwise
+from ondee.score.fields import MEMBER
+from ondee.score.sums import pointwise
 from ondee.units import WET, canonical
 
 __all__ = ["probability"]

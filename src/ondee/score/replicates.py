@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import THRESHOLDS, ratio, rising, threshold_coordinate
-from ondee.score.sums import MEMBER, framewise
+from ondee.score.fields import MEMBER
+from ondee.score.sums import framewise
 
 __all__ = ["replicate"]
 

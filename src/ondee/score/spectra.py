@@ -13,7 +13,8 @@ from scipy.fft import rfft2
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio
-from ondee.score.sums import framewise, spacing
+from ondee.score.fields import spacing
+from ondee.score.sums import framewise
 
 __all__ = ["decibels", "pixel_sides", "pixel_size", "require_window", "spectrum"]
 

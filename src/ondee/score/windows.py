@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import THRESHOLDS, ratio, rising, threshold_coordinate
+from ondee.score.fields import spacing
 from ondee.score.summed_area import fraction_sums, neighbour_sums
-from ondee.score.sums import framewise, spacing
+from ondee.score.sums import framewise
 
 __all__ = ["SCALES", "Outside", "fractions", "neighbourhood"]
 

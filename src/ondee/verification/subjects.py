@@ -17,7 +17,7 @@ from ondee.collocation.reading import Reading
 from ondee.errors import ConfigError, GridError, ReadError
 from ondee.grid import Grid
 from ondee.progress import track
-from ondee.score.sums import spacing
+from ondee.score.fields import spacing
 from ondee.source import granules, identity, matching, require_same
 from ondee.source.granule import Granule, inside
 
