@@ -15,12 +15,14 @@ from archives import times
 from ondee import config
 from ondee.building import build
 from ondee.command.demo import write_radar
+from ondee.command.verify import Outputs, Sides, verification
 from ondee.grid import LATITUDE_LONGITUDE, Grid
 from ondee.score import SCORES
 from ondee.source import imerg_writer, seviri_netcdf
 from ondee.source.assembly import Variable, assemble
 from ondee.source.cf_grid import geostationary
 from ondee.store import Store
+from ondee.verification import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (config.BuildConfig, config.GridConfig, config.InputConfig, config.Interval, config.Splits, config.Chunks)
@@ -126,6 +128,23 @@ def test_imerg_radar_builds(place, tmp_path):
     data = built(place, tmp_path, "imerg-radar")
     first = data.sel(time="2018-06-04T12:00")
     assert float(first["imerg_microwave_minute"].max()) == 7 and float(first["imerg_rain_rate"].min()) == 0.25
+    store = str(tmp_path / "imerg-radar.zarr")
+    sides = Sides(
+        [f"IMERG={store}", store], options={"input": "imerg"}, truth_options={"input": "radar"}
+    )  # as the guide to verification says
+    found = verification(
+        sides,
+        Settings(scores=("point",)),
+        Outputs(tmp_path / "scores.nc"),
+        block="auto",
+        replicates=100,
+        level=0.95,
+        reference=None,
+        workers=1,
+        cluster=None,
+    )
+    assert found.facts["estimates"]["IMERG"]["frames"] == 2
+    assert float(found.scores["point"]["mean_estimate"].sel(population="all").item()) == 0.25
     assert float(first["radar_rain_rate"].max()) > 0.1 and int(data["imerg_frames"].sum()) == 2
 
 
