@@ -28,7 +28,7 @@ def axes(
     sums
         Score → sums of its estimates; ``fractions``, ``spectrum`` and ``distribution`` are needed.
     pixel
-        Side of a pixel in km; NaN where unknown: `scale` is then in pixels.
+        Side of a pixel in km; -1 where unknown: `scale` is then in pixels.
     thresholds
         Thresholds that were counted; localisation uses 1 of the data's unit, or the one nearest to it.
     scale
@@ -51,7 +51,7 @@ def axes(
     if not common:
         return None
     widths = found["fractions"]["scale"].values
-    side = pixel if np.isfinite(pixel) else 1.0
+    side = pixel if pixel > 0 else 1.0
     width = widths[np.argmin(np.abs(np.log(widths * side / scale)))]
     levels = np.asarray(thresholds, float)
     threshold = levels[np.argmin(np.abs(np.log(levels / 1.0)))]
@@ -66,7 +66,7 @@ def axes(
     made = xr.merge(parts, join="outer", compat="no_conflicts", fill_value=0.0, combine_attrs="drop")
     attributes |= {
         "localisation_threshold": float(threshold),
-        "localisation_scale_km": float(width * pixel) if np.isfinite(pixel) else -1.0,
+        "localisation_scale_km": float(width * pixel) if pixel > 0 else -1.0,
     }
     return made.assign_attrs(attributes)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError, GridError, UnitError
 from ondee.units import canonical
 
-__all__ = ["MEMBER", "Fields", "Output", "require_same_coordinates", "spacing"]
+__all__ = ["MEMBER", "Fields", "Output", "pixel_sides", "pixel_size", "require_same_coordinates", "spacing"]
 
 MEMBER = "member"
 """Dimension of an ensemble."""
@@ -133,6 +133,25 @@ def spacing(field: xr.DataArray) -> tuple[float, float]:
         else:
             found.append(step * {"m": 1e-3, "km": 1.0}.get(units, np.nan))
     return float(found[0]), float(found[1])
+
+
+def pixel_sides(field: xr.DataArray) -> tuple[float, float]:
+    """Sides of a pixel along y and x in km, to five digits; 1 and 1 where the coordinates do not tell.
+
+    Digits beyond would let sums of the same grid differ by the rounding of its coordinates.
+    """
+    sides = spacing(field)
+    if not all(np.isfinite(side) and side > 0 for side in sides):
+        return 1.0, 1.0
+    return float(f"{sides[0]:.5g}"), float(f"{sides[1]:.5g}")
+
+
+def pixel_size(field: xr.DataArray) -> float:
+    """Side of the square that is as large as a pixel, km; -1 where the coordinates do not tell."""
+    sides = spacing(field)
+    if not all(np.isfinite(side) and side > 0 for side in sides):
+        return -1.0
+    return float(f"{np.sqrt(sides[0] * sides[1]):.5g}")
 
 
 def _pooled(truth: xr.DataArray, over: str | Iterable[Hashable] | None) -> tuple[Hashable, ...]:

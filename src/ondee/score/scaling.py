@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio, rising
-from ondee.score.spectra import pixel_size
+from ondee.score.fields import pixel_size
 from ondee.score.sums import framewise
 
 __all__ = ["intermittency", "structure"]

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio, rising, threshold_coordinate
-from ondee.score.spectra import pixel_sides, pixel_size
+from ondee.score.fields import pixel_sides, pixel_size
 from ondee.score.sums import framewise
 
 __all__ = ["objects", "sal"]

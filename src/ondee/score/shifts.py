@@ -14,7 +14,8 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio
-from ondee.score.spectra import decibels, pixel_sides, pixel_size, require_window
+from ondee.score.fields import pixel_sides, pixel_size
+from ondee.score.spectra import decibels, require_window
 from ondee.score.sums import framewise
 
 __all__ = ["displacement"]

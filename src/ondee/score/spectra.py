@@ -13,10 +13,10 @@ from scipy.fft import rfft2
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio
-from ondee.score.fields import spacing
+from ondee.score.fields import pixel_sides, pixel_size
 from ondee.score.sums import framewise
 
-__all__ = ["decibels", "pixel_sides", "pixel_size", "require_window", "spectrum"]
+__all__ = ["decibels", "require_window", "spectrum"]
 
 Floats = NDArray[np.float64]
 
@@ -131,25 +131,6 @@ def decibels(rain: NDArray[Any], dry: float) -> Floats:
     wet = rain >= rain.dtype.type(dry)
     made = np.where(wet, 10 * np.log10(np.where(wet, rain.astype(float), 1.0)), 10 * np.log10(dry) - _GAP)
     return np.where(np.isfinite(rain), made, np.nan)
-
-
-def pixel_sides(field: xr.DataArray) -> tuple[float, float]:
-    """Sides of a pixel along y and x in km, to five digits; 1 and 1 where the coordinates do not tell.
-
-    Digits beyond would let sums of the same grid differ by the rounding of its coordinates.
-    """
-    sides = spacing(field)
-    if not all(np.isfinite(side) and side > 0 for side in sides):
-        return 1.0, 1.0
-    return float(f"{sides[0]:.5g}"), float(f"{sides[1]:.5g}")
-
-
-def pixel_size(field: xr.DataArray) -> float:
-    """Side of the square that is as large as a pixel, km; -1 where the coordinates do not tell."""
-    sides = spacing(field)
-    if not all(np.isfinite(side) and side > 0 for side in sides):
-        return -1.0
-    return float(f"{np.sqrt(sides[0] * sides[1]):.5g}")
 
 
 def require_window(field: xr.DataArray, window: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import THRESHOLDS, ratio, rising, threshold_coordinate
-from ondee.score.fields import spacing
+from ondee.score.fields import pixel_size
 from ondee.score.summed_area import fraction_sums, neighbour_sums
 from ondee.score.sums import framewise
 
@@ -125,7 +125,7 @@ def fractions(
         weights=weights,
         outputs={**dict.fromkeys(_SQUARES, ("threshold", "scale")), "events": ("threshold",), "pixels": ("threshold",)},
         coordinates=_coordinates(levels, widths, truth),
-        settings={"coverage": float(coverage), "outside": outside, "pixel": _pixel(truth)},
+        settings={"coverage": float(coverage), "outside": outside, "pixel": pixel_size(truth)},
     )
 
 
@@ -238,12 +238,6 @@ def _coordinates(levels: NDArray[np.float64], widths: NDArray[np.int64], truth: 
         "threshold": threshold_coordinate(levels, truth),
         "scale": ("scale", widths, {"units": "1", "long_name": "width of the window in pixels"}),
     }
-
-
-def _pixel(truth: xr.DataArray) -> float:
-    """Width of a pixel in km to six digits (files of one grid differ in the last ones); -1 where it is not known."""
-    dy, dx = spacing(truth)
-    return float(f"{np.sqrt(dy * dx):.6g}") if np.isfinite(dy * dx) else -1.0
 
 
 # ---- ratios

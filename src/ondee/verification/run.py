@@ -24,7 +24,7 @@ from ondee.verification.pairing import pairs
 from ondee.verification.record import SUFFIX, Record, read_record, signature_of
 from ondee.verification.result import Blocks, Verification, choose_reference, finished
 from ondee.verification.settings import Settings
-from ondee.verification.subjects import AROUND, Subject, pixel_size
+from ondee.verification.subjects import AROUND, Subject, pixel_of
 from ondee.verification.suite import TILED, suite
 
 __all__ = ["plan", "verify"]
@@ -147,7 +147,7 @@ def verify(
     if not blocks.held:
         raise _nothing_matched(truth, estimates, days)
     sums = {name: blocks.groups(name) for name in blocks.names()}
-    composed = axes(sums, pixel=pixel_size(truth.grid), thresholds=settings.thresholds)
+    composed = axes(sums, pixel=pixel_of(truth.grid), thresholds=settings.thresholds)
     whole = sums if composed is None else {"axes": [composed], **sums}
     how = {"block": _spelled(length), "replicates": replicates, "seed": settings.seed, "level": level}
     made = {}
@@ -301,7 +301,7 @@ def _facts(truth: Subject, estimates: Sequence[Subject], settings: Settings, sum
         "frames": summary.frames,
         "days": summary.days,
         "pixels": summary.pixels,
-        "pixel_km": pixel_size(truth.grid),
+        "pixel_km": pixel_of(truth.grid),
         "thresholds": list(settings.thresholds),
         "scales": list(settings.scales),
         "sample": settings.sample,

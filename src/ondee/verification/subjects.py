@@ -17,11 +17,11 @@ from ondee.collocation.reading import Reading
 from ondee.errors import ConfigError, GridError, ReadError
 from ondee.grid import Grid
 from ondee.progress import track
-from ondee.score.fields import spacing
+from ondee.score.fields import pixel_size
 from ondee.source import granules, identity, matching, require_same
 from ondee.source.granule import Granule, inside
 
-__all__ = ["Frame", "Piece", "Subject", "pixel_size", "subject"]
+__all__ = ["Frame", "Piece", "Subject", "pixel_of", "subject"]
 
 AROUND = np.timedelta64(3, "h")
 """The label of a frame lies at most so far from its interval, or twice as far as that of the first frame."""
@@ -175,8 +175,8 @@ def _overlapping(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
 
 def _require_pixel(one: Grid, other: Grid, where: object) -> None:
     """Refuse to pool pixels of two sizes."""
-    sides = [pixel_size(grid) for grid in (one, other)]
-    if not np.isclose(sides[0], sides[1], rtol=1e-3, equal_nan=True):
+    sides = [pixel_of(grid) for grid in (one, other)]
+    if not np.isclose(sides[0], sides[1], rtol=1e-3):
         raise GridError(
             f"pixels are of {sides[0]:.4g} km and of {sides[1]:.4g} km",
             where=where,
@@ -184,8 +184,8 @@ def _require_pixel(one: Grid, other: Grid, where: object) -> None:
         )
 
 
-def pixel_size(grid: Grid) -> float:
-    """Side of a pixel in km, NaN where it is not known.
+def pixel_of(grid: Grid) -> float:
+    """Side of a pixel in km, -1 where it is not known.
 
     Parameters
     ----------
@@ -194,8 +194,7 @@ def pixel_size(grid: Grid) -> float:
     """
     coordinates = grid.coordinates()
     field = xr.DataArray(np.zeros(grid.shape), dims=("y", "x"), coords={name: coordinates[name] for name in "yx"})
-    dy, dx = spacing(field)
-    return float(np.sqrt(dy * dx))
+    return pixel_size(field)
 
 
 def subject(
