@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args, overload
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ondee.errors import ConfigError
 
-__all__ = ["BuildConfig", "Chunks", "GridConfig", "InputConfig", "Interval", "Splits", "load"]
+__all__ = ["BuildConfig", "Chunks", "GridConfig", "InputConfig", "Interval", "Moment", "Part", "Splits", "load"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -29,25 +32,28 @@ def _real(value: str) -> str:
     return value
 
 
-_Moment = Annotated[
+Moment = Annotated[
     str,
     BeforeValidator(_iso),
     Field(pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$"),
     AfterValidator(_real),
 ]
+"""A moment in UTC, as `2018-06-01` or `2018-06-01T12:00`."""
 
 
 def _is_box(west: float, south: float, east: float, north: float) -> bool:
     return -360 <= west < east <= 540 and east - west <= 360 and -90 <= south < north <= 90
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """Base of all configurations: they are frozen, and refuse unknown keys."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", coerce_numbers_to_str=False, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
 
-class GridConfig(_Part):
+class GridConfig(Part):
     """The grid of a store: that of an input, a latitude-longitude lattice, or one spelled out.
 
     Give `like` (the name of an input, cropped to `region` if that is given), or `region` and `step` in degrees,
@@ -88,7 +94,7 @@ class GridConfig(_Part):
         return self
 
 
-class Interval(_Part):
+class Interval(Part):
     """What each frame stands for, where the product leaves it open."""
 
     minutes: Annotated[float, Field(gt=0, le=44640)]
@@ -97,7 +103,7 @@ class Interval(_Part):
     """What the product's time label names."""
 
 
-class InputConfig(_Part):
+class InputConfig(Part):
     """One product: where its files lie and how it comes onto the store's grid and times."""
 
     paths: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -128,7 +134,7 @@ class InputConfig(_Part):
     """Add `wet_fraction`, `rain_maximum` and `rain_variability` of the rain inside each cell."""
 
 
-class Splits(_Part):
+class Splits(Part):
     """Days for training, validation and test, contiguous, with a gap between.
 
     Either a repeating cycle of days (`train`, `validation`, `test`, each followed by `gap`), or periods by name.
@@ -142,11 +148,11 @@ class Splits(_Part):
     """Days of test in a cycle."""
     gap: Annotated[int, Field(ge=0)] = 1
     """Days after each that belong to none, so that no split shares weather with the next."""
-    periods: dict[Literal["train", "validation", "test"], tuple[_Moment, _Moment]] | None = None
+    periods: dict[Literal["train", "validation", "test"], tuple[Moment, Moment]] | None = None
     """Start and end (exclusive), UTC, of each split by its name, instead of the cycle."""
 
 
-class Chunks(_Part):
+class Chunks(Part):
     """Inner chunks of the store: what one training patch reads."""
 
     time: Annotated[int, Field(ge=1)] = 12
@@ -157,7 +163,7 @@ class Chunks(_Part):
     """Columns, at most those of the grid."""
 
 
-class BuildConfig(_Part):
+class BuildConfig(Part):
     """Everything that makes a store."""
 
     store: str | None = None
@@ -166,9 +172,9 @@ class BuildConfig(_Part):
     """The one grid of the store."""
     step: Annotated[int, Field(gt=0, le=1440)] = 30
     """Minutes between the store's times; a divisor of a day."""
-    start: _Moment | None = None
+    start: Moment | None = None
     """First moment, UTC (`2018-06-01` or `2018-06-01T12:00`); that of the files if left out."""
-    end: _Moment | None = None
+    end: Moment | None = None
     """Moment before which to stop, UTC; that of the files if left out."""
     inputs: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], InputConfig], Field(min_length=1)]
     """Products by names of your own (small letters, digits, underscores); the names begin those of the variables."""
@@ -188,13 +194,23 @@ class BuildConfig(_Part):
         return self
 
 
-def load(path: str | Path) -> BuildConfig:
-    """Read the configuration of a build.
+@overload
+def load(path: str | Path) -> BuildConfig: ...
+@overload
+def load(path: str | Path, model: type[Model], *, page: str = ...) -> Model: ...
+
+
+def load(path: str | Path, model: type[BaseModel] = BuildConfig, *, page: str = "docs/collocation.md") -> BaseModel:
+    """Read a configuration: that of a build, or of whatever a model describes.
 
     Parameters
     ----------
     path
         YAML file.
+    model
+        What the file must hold.
+    page
+        Page of the documentation that shows one.
 
     Raises
     ------
@@ -210,7 +226,7 @@ def load(path: str | Path) -> BuildConfig:
         raise ConfigError(
             f"the configuration cannot be read: {str(error).splitlines()[0]}",
             where=place,
-            fix="give a YAML file; docs/collocation.md shows one",
+            fix=f"give a YAML file; {page} shows one",
         ) from error
     twice = _twice(node, set())
     if twice is not None:
@@ -220,11 +236,11 @@ def load(path: str | Path) -> BuildConfig:
             fix="keep one of the two; the last would silently win",
         )
     if not isinstance(content, dict):
-        raise ConfigError("the configuration is empty", where=place, fix="docs/collocation.md shows one")
+        raise ConfigError("the configuration is empty", where=place, fix=f"{page} shows one")
     try:
-        return BuildConfig.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise _explained(error, node, place) from error
+        raise _explained(error, node, place, model) from error
 
 
 def _twice(node: yaml.Node | None, been: set[int]) -> yaml.Node | None:
@@ -243,46 +259,80 @@ def _twice(node: yaml.Node | None, been: set[int]) -> yaml.Node | None:
     return next((found for child in children if (found := _twice(child, been)) is not None), None)
 
 
-def _explained(error: ValidationError, node: yaml.Node | None, place: Path) -> ConfigError:
-    """The first fault of a configuration, with its line and a way out."""
-    fault = error.errors()[0]
-    keys = [str(key) for key in fault["loc"]]
-    line = _line(node, keys)
-    where = f"{place}, line {line}" + (f", {'.'.join(keys)}" if keys else "")
+def _explained(error: ValidationError, node: yaml.Node | None, place: Path, model: type[BaseModel]) -> ConfigError:
+    """One fault of a configuration, with its line and a way out: a misspelt key before what is missing for it."""
+    paths = [
+        (fault, _written(fault["loc"], node, absent=fault["type"] in ("missing", "extra_forbidden")))
+        for fault in error.errors()
+    ]
+    # Of the alternatives for a value, the one that was meant fails deepest.
+    fault, keys = max(paths, key=lambda pair: (pair[0]["type"] == "extra_forbidden", len(pair[1])))
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    value, message = _named(keys, fault["input"], message)
+    where = f"{place}, line {_line(node, keys)}" + (f", {'.'.join(keys)}" if keys else "")
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(keys[:-1])
+        known = _keys_at(model, keys[:-1])
         near = difflib.get_close_matches(keys[-1], known, n=1)
         fix = f"did you mean {near[0]!r}?" if near else "the keys here are: " + ", ".join(known)
         return ConfigError(f"there is no key {keys[-1]!r}", where=where, fix=fix)
     if fault["type"] == "missing":
         place_of_key = f"below {'.'.join(keys[:-1])}" if keys[:-1] else "at the top level"
         return ConfigError(f"{keys[-1]!r} is missing", where=where, fix=f"add `{keys[-1]}:` {place_of_key}")
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return ConfigError(message[:1].lower() + message[1:], where=where, fix=f"mend the value {fault['input']!r:.80}")
+    return ConfigError(message[:1].lower() + message[1:], where=where, fix=f"mend the value {value!r:.80}")
+
+
+def _named(keys: list[str], value: Any, message: str) -> tuple[Any, str]:
+    """Follow the keys with which a message begins (``step: 7 does not ...``); they are added to the path."""
+    key, colon, rest = message.partition(": ")
+    if not colon or not isinstance(value, Mapping) or key not in value:
+        return value, message
+    keys.append(key)
+    return _named(keys, value[key], rest)
+
+
+def _child(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Key and value, or item twice, below a node; None if it is not there."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((name, value) for name, value in node.value if str(name.value) == key), None)
+    if isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+        return node.value[int(key)], node.value[int(key)]
+    return None
+
+
+def _written(place: Sequence[str | int], node: yaml.Node | None, *, absent: bool) -> list[str]:
+    """A path of keys without what the file does not hold: pydantic adds the names of alternatives to it."""
+    kept = []
+    for number, key in enumerate(map(str, place), 1):
+        found = _child(node, key)
+        if found is not None:
+            node = found[1]
+        if found is not None or (absent and number == len(place)):
+            kept.append(key)
+    return kept
 
 
 def _line(node: yaml.Node | None, keys: list[str]) -> int:
     """Line of the deepest part of a path of keys that the file holds."""
     line = 1
     for key in keys:
-        found = None
-        if isinstance(node, yaml.MappingNode):
-            found = next(((name, value) for name, value in node.value if str(name.value) == key), None)
-        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
-            found = (node.value[int(key)], node.value[int(key)])
+        found = _child(node, key)
         if found is None:
             break
         line, node = found[0].start_mark.line + 1, found[1]
     return line
 
 
-def _keys_at(keys: list[str]) -> list[str]:
-    """Keys that a model allows at a place."""
-    parts: dict[str, type[BaseModel]] = {"grid": GridConfig, "splits": Splits, "chunks": Chunks, "interval": Interval}
-    if not keys:
-        model: type[BaseModel] = BuildConfig
-    elif keys[-1] in parts:
-        model = parts[keys[-1]]
-    else:
-        model = InputConfig
-    return sorted(model.model_fields)
+def _keys_at(model: type[BaseModel], keys: list[str]) -> list[str]:
+    """Keys that a model allows at a place: fields are walked down, names and numbers in between passed over."""
+    here = [model]
+    for key in keys:
+        fields = [part.model_fields[key].annotation for part in here if key in part.model_fields]
+        here = [part for annotation in fields for part in _models(annotation)] or here
+    return sorted({name for part in here for name in part.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Models inside a type, such as those of a list, a mapping or alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for inner in get_args(annotation) for part in _models(inner)]

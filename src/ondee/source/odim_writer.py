@@ -169,6 +169,7 @@ def write(
     quantity: str = "RATE",
     layout: str = "ODYSSEY",
     comment: str = "",
+    gzip: int | None = None,
     force: bool = False,
 ) -> Path:
     """Write one frame as an ODIM_H5 composite.
@@ -188,6 +189,8 @@ def write(
         One of :data:`LAYOUTS`.
     comment
         Text for ``how/comment``; say there that a file is synthetic.
+    gzip
+        Level of compression, 0 to 9; the producer's if None.
     force
         Whether an existing file may be replaced.
 
@@ -218,15 +221,16 @@ def write(
     grid.require_located(place)
     dry = NO_ECHO if name == "reflectivity" else 0.0
     rain = _encode(values, chosen.rain, dry, name, place)
+    level = chosen.gzip if gzip is None else gzip
     quality = None
     if "quality" in dataset:
         index = require(dataset["quality"], "quality", where=place).values[0]
         quality = _encode(index, chosen.quality, None, "quality", place)
     with whole(place, force=force) as draft, h5py.File(draft, "w") as file:
         _describe(file, dataset, grid, chosen, quantity, comment)
-        _image(file, "dataset1/data1", rain, chosen.rain, chosen.gzip)
+        _image(file, "dataset1/data1", rain, chosen.rain, level)
         if quality is not None:
-            _image(file, chosen.quality_place, quality, chosen.quality, chosen.gzip)
+            _image(file, chosen.quality_place, quality, chosen.quality, level)
             _describe_quality(file, chosen)
     return place
 

@@ -1,0 +1,25 @@
+"""The infrared does not tell the rain: four images along the motion tell more than one, and leave much open."""
+
+from pathlib import Path
+
+import pytest
+
+TRAIN, TEST = range(1, 10), range(1001, 1007)
+
+
+@pytest.mark.parametrize("regime", ["convective", "embedded"])
+def test_four_images_along_the_motion_beat_one_and_both_leave_spread(regime, monkeypatch):
+    """A small piece of `python -m benchmarks.ambiguity`, of which the documentation shows the whole."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    from benchmarks.ambiguity import experiment
+
+    results = experiment(regime, TRAIN, TEST)
+    for kind, found in results.items():
+        print(regime, kind, found)
+    one, fixed, following = (results[kind] for kind in ("one", "four fixed", "four following"))
+    assert following.correlation > one.correlation + 0.01
+    assert following.correlation > fixed.correlation + 0.01
+    assert following.critical_success_index > one.critical_success_index
+    for found in results.values():
+        assert 0.3 < found.correlation < 0.8
+        assert found.spread > 0.5, "half of the rain lies in a range at least half as wide as its mean"
