@@ -10,7 +10,7 @@ from ondee.errors import ConfigError, GridError
 from ondee.grid import Grid
 from ondee.units import require, tag
 
-__all__ = ["HALF_WIDTHS", "overpass", "references"]
+__all__ = ["HALF_WIDTHS", "at_the_pass", "overpass", "references"]
 
 HALF_WIDTHS = (2.5, 5.0, 7.5)
 """Half widths of the window around the pass, minutes."""
@@ -74,7 +74,7 @@ def overpass(
     for step, start in enumerate(minute["time"].values):
         passed = np.asarray(minute.values[step], np.float64)
         near = np.flatnonzero((bounds[:, 1] > start - reach) & (bounds[:, 0] < start + HALF_HOUR + reach))
-        made[step] = _at_the_pass(rain[near], (bounds[near] - start) / _MINUTE, passed, half_width, time_coverage)
+        made[step] = at_the_pass(rain[near], (bounds[near] - start) / _MINUTE, passed, half_width, time_coverage)
     kind = f"overpass minute ± {half_width:g} min"
     array = xr.DataArray(made, dims=minute.dims)
     tagged = tag(array, "rain_rate", grid_mapping="crs", reference_kind=kind, cell_methods="time: mean (window)")
@@ -94,11 +94,34 @@ def _refuse_members(rain: xr.DataArray) -> None:
         )
 
 
-def _at_the_pass(
-    rain: np.ndarray, bounds: np.ndarray, passed: np.ndarray, half_width: float, time_coverage: float
+def at_the_pass(
+    rain: np.ndarray, bounds: np.ndarray, passed: np.ndarray, half_width: float = 2.5, time_coverage: float = 1.0
 ) -> np.ndarray:
-    """Mean of the frames that share time with each cell's own window; `bounds` in minutes after the start."""
+    """Mean of the frames that share time with each cell's own window.
+
+    Parameters
+    ----------
+    rain
+        ``(frame, y, x)`` in mm h-1, NaN where not observed.
+    bounds
+        ``(frame, 2)``: minutes after the start at which each frame begins and ends.
+    passed
+        ``(y, x)``: middle of each cell's window in minutes after the start, NaN where none is wanted.
+    half_width
+        Half of the window, minutes.
+    time_coverage
+        Smallest share of the window that must be observed.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)``, float32; NaN where too little was observed.
+    """
     total, seen = np.zeros(passed.shape, np.float32), np.zeros(passed.shape, np.float32)
+    known = passed[np.isfinite(passed)]
+    if known.size:
+        near = (bounds[:, 1] > known.min() - half_width) & (bounds[:, 0] < known.max() + half_width)
+        rain, bounds = rain[near], bounds[near]
     for frame, (first, last) in zip(rain, bounds, strict=True):
         shared = np.minimum(last, passed + half_width) - np.maximum(first, passed - half_width)
         weight = np.where(np.isfinite(frame) & (shared > 0), shared, 0.0).astype(np.float32)

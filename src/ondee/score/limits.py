@@ -73,12 +73,12 @@ def limits(
     draws = np.where(np.isfinite(draws[:, known]), draws[:, known], np.nan)
     tails = [50 * (1 - level), 50 * (1 + level)]
     if kind != "adjusted" or without is None:
-        ends[:, known] = np.nanpercentile(draws, tails, axis=0, method="nearest" if kind == "steps" else "linear")
+        ends[:, known] = _percentiles(draws, tails, "nearest" if kind == "steps" else "linear")
         return ends.reshape(shape)
     left = without.reshape(len(without), -1)[:, known]
     scale = (-np.inf, np.inf) if paired else bounds
     centre, spread, left = (_forward(part, scale) for part in (value[:, known], draws, left))
-    half = _half_width(centre[0], np.nanpercentile(spread, tails, axis=0), left, previous, level)
+    half = _half_width(centre[0], _percentiles(spread, tails, "linear"), left, previous, level)
     found = np.stack([_backward(centre[0] - half, scale), _backward(centre[0] + half, scale)])
     # With a handful of blocks the width itself is a guess: what no draw came near is not claimed.
     lowest, highest = np.nanmin(draws, axis=0), np.nanmax(draws, axis=0)
@@ -87,6 +87,16 @@ def limits(
     one = value[0, known]
     ends[:, known] = np.where(np.isfinite(half), [np.minimum(found[0], one), np.maximum(found[1], one)], np.nan)
     return ends.reshape(shape)
+
+
+def _percentiles(draws: Array, tails: list[float], method: Literal["nearest", "linear"]) -> Array:
+    """Percentiles of each column, without what is undefined; whole columns are sorted at once, which is far quicker."""
+    whole = np.isfinite(draws).all(axis=0)
+    made = np.full((len(tails), draws.shape[1]), np.nan)
+    made[:, whole] = np.percentile(draws[:, whole], tails, axis=0, method=method)
+    if not whole.all():
+        made[:, ~whole] = np.nanpercentile(draws[:, ~whole], tails, axis=0, method=method)
+    return made
 
 
 def _half_width(centre: Array, ends: Array, left: Array, previous: NDArray[np.int64], level: float) -> Array:

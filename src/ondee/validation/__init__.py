@@ -1,1 +1,20 @@
-"""Satellite rain judged against radar."""
+"""Satellite rain judged against radar, cell by cell: the sampling floor, and IMERG by source, pass and kind of rain."""
+
+from ondee.validation.inputs import Sides
+from ondee.validation.result import Draws, Validation, read_validation, write_validation
+from ondee.validation.run import combine, plan, refine, validate
+from ondee.validation.settings import CUTS, Settings
+
+__all__ = [
+    "CUTS",
+    "Draws",
+    "Settings",
+    "Sides",
+    "Validation",
+    "combine",
+    "plan",
+    "read_validation",
+    "refine",
+    "validate",
+    "write_validation",
+]

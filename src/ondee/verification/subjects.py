@@ -225,7 +225,7 @@ def subject(
     name, path, variable = _parts(spec)
     chosen = replace(reading, variable=variable) if variable else reading
     found = granules(*matching(path), format=format, **options)
-    head = chosen.read(found[0].pieces(1)[0])
+    head = _first_frame(found, chosen)
     values = head[chosen.variable]
     members = int(values.sizes.get("member", 0))
     if values.isel(time=0).ndim - (members > 0) != 2:
@@ -258,6 +258,18 @@ def _pieces(found: Sequence[Granule], most: int, name: str) -> Iterator[Piece]:
         for piece in granule.pieces(most):
             listed.append(Piece(piece, labels[inside(labels, piece.period)]))
     yield from sorted(listed, key=lambda piece: (piece.first, piece.granule.paths))
+
+
+def _first_frame(found: Sequence[Granule], reading: Reading) -> xr.Dataset:
+    """The first frame; one input of a store may begin later than another."""
+    for granule in found:
+        for piece in granule.pieces(1):
+            head = reading.read(piece)
+            if head.sizes["time"]:
+                return head
+    raise ReadError(
+        "there is no frame", where=found[0].paths[0], fix="name files that hold frames; `ondee look` tells their times"
+    )
 
 
 def _parts(spec: str) -> tuple[str, str, str]:
