@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, Region, transformer
-from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Style, member_of, new_figure, scale_of, styled
+from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Scale, Style, member_of, new_figure, scale_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,6 +140,7 @@ def draw_map(
     title: str | None = None,
     style: Style = "paper",
     colour_bar: bool = True,
+    scale: Scale | None = None,
 ) -> Figure:
     """Draw one field on its own grid, with coast, borders, graticule, scale bar and colour bar.
 
@@ -157,6 +158,8 @@ def draw_map(
         ``paper`` or ``screen``.
     colour_bar
         Whether to add the colour bar.
+    scale
+        How values become colours; that of the quantity where None.
 
     Returns
     -------
@@ -180,7 +183,7 @@ def draw_map(
             ax = figure.add_subplot()
         else:
             figure = ax.get_figure(root=True)  # type: ignore[assignment]
-        image = _draw_field(ax, field, grid)
+        image = _draw_field(ax, field, grid, scale or _scale(field))
         if grid.is_local:
             _kilometre_axes(ax)
         else:
@@ -192,7 +195,7 @@ def draw_map(
         _draw_scale_bar(ax, grid)
         ax.set_title(_title(field, round(figure.get_size_inches()[0] * 12)) if title is None else title)
         if colour_bar:
-            _draw_colour_bar(figure, ax, image, field)
+            _draw_colour_bar(figure, ax, image, field, scale or _scale(field))
     return figure
 
 
@@ -220,9 +223,13 @@ def _aspect(grid: Grid) -> float:
     return 1.0 / max(0.1, float(np.cos(np.radians((grid.north + grid.south) / 2))))
 
 
-def _draw_field(ax: Axes, field: xr.DataArray, grid: Grid) -> Any:
+def _scale(field: xr.DataArray) -> Scale:
+    """Scale of the quantity of a field."""
+    return scale_of(str(field.name), str(field.attrs.get("units", "")), str(field.attrs.get("long_name", "")))
+
+
+def _draw_field(ax: Axes, field: xr.DataArray, grid: Grid, scale: Scale) -> Any:
     """Draw the values, each class in its colour, over the hatching of what was not observed."""
-    scale = scale_of(str(field.name), str(field.attrs.get("units", "")), str(field.attrs.get("long_name", "")))
     values = np.ma.masked_invalid(np.asarray(field.values, dtype=np.float32))
     colormap, norm = scale.colormap()
     if not scale.levels and values.count():
@@ -407,12 +414,10 @@ def _unit_per_kilometre(grid: Grid) -> float:
     return float(step / metres * 1000.0)
 
 
-def _draw_colour_bar(figure: Figure, ax: Axes, image: Any, field: xr.DataArray) -> None:
+def _draw_colour_bar(figure: Figure, ax: Axes, image: Any, field: xr.DataArray, scale: Scale) -> None:
     """Draw the colour bar and, beside it, the square that means not observed."""
     from matplotlib.patches import Patch
 
-    units, name = str(field.attrs.get("units", "")), str(field.name)
-    scale = scale_of(name, units, str(field.attrs.get("long_name", "")))
     wide = _is_wide(Grid.of(field))
     place: dict[str, Any] = {"location": "bottom", "aspect": 45, "shrink": 0.8} if wide else {"aspect": 28}
     bar = figure.colorbar(image, ax=ax, extend=scale.extend, fraction=0.045, pad=0.02, label=scale.label, **place)

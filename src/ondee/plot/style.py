@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,6 +27,7 @@ __all__ = [
     "Scale",
     "Style",
     "encoded",
+    "encoded_all",
     "inks",
     "member_of",
     "new_figure",
@@ -109,7 +110,7 @@ class Scale:
             norm: Any = BoundaryNorm(self.levels, len(self.colours))
         else:
             colormap = LinearSegmentedColormap.from_list("ondee", list(self.colours), N=512)
-            norm = Normalize(self.levels[0], self.levels[-1])
+            norm = Normalize(*(self.levels[0], self.levels[-1]) if self.levels else (None, None))
         under, over = self.below or self.colours[0], self.above or self.colours[-1]
         return colormap.with_extremes(under=under, over=over, bad=(0, 0, 0, 0)), norm
 
@@ -307,7 +308,31 @@ def encoded(figure: Figure, suffix: str = ".svg") -> bytes:
     return held.getvalue()
 
 
-def _write(figure: Figure, target: Path | BytesIO, suffix: str, *, text: Literal["none", "path"]) -> None:
+def encoded_all(figure: Figure, suffixes: Sequence[str]) -> dict[str, bytes]:
+    """Give a figure as the bytes of several kinds of file; its layout is found once, which takes most of the time.
+
+    Parameters
+    ----------
+    figure
+        A figure of this package; its layout is fixed from then on.
+    suffixes
+        Kinds of file, as for :func:`encoded`.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    canvas: Any = figure.canvas
+    box = figure.get_tightbbox(canvas.get_renderer()).padded(0.05)
+    made = {}
+    for suffix in suffixes:
+        held = BytesIO()
+        _write(figure, held, suffix, text="path", box=box)
+        made[suffix] = held.getvalue()
+    return made
+
+
+def _write(
+    figure: Figure, target: Path | BytesIO, suffix: str, *, text: Literal["none", "path"], box: Any = "tight"
+) -> None:
     """Write a figure without date or version, so that the same figure gives the same bytes."""
     import matplotlib as mpl
 
@@ -316,6 +341,6 @@ def _write(figure: Figure, target: Path | BytesIO, suffix: str, *, text: Literal
         ".svg": {"Date": None, "Creator": "ondee"},
         ".pdf": {"CreationDate": None, "Creator": "ondee", "Producer": None},
     }
-    drawn: dict[str, Any] = {"facecolor": figure.get_facecolor(), "bbox_inches": "tight", "pad_inches": 0.05}
+    drawn: dict[str, Any] = {"facecolor": figure.get_facecolor(), "bbox_inches": box, "pad_inches": 0.05}
     with mpl.rc_context({"svg.hashsalt": "ondee", "svg.fonttype": text, "pdf.fonttype": 42}):
         figure.savefig(target, format=suffix[1:], metadata=kinds[suffix], **drawn)

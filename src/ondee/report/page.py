@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import platform
-import re
-from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +13,13 @@ import xarray as xr
 from ondee.output import check_target, whole
 from ondee.plot.overview import draw_cases
 from ondee.plot.series import estimates_of
-from ondee.plot.style import Style, encoded, spelled, styled
+from ondee.plot.style import Style, encoded, styled
 from ondee.report.gallery import Picture, axes_picture, case_maps, level_of, pictures, strata_pictures
-from ondee.report.table import Row, measure_of, shown_value, tabulate
+from ondee.report.parts import blindness, cells, definitions, document, image, section, table, told
+from ondee.report.table import Row, shown_value, tabulate
 
 __all__ = ["write_report"]
 
-_MAGNIFIED = 1.9
-"""Pixels of the page for one point of a figure: print letters of 8 points are read well on a screen."""
 _HEADINGS = {
     "where": "Where the rain is",
     "what": "What rain it is",
@@ -111,52 +106,39 @@ def _page(scores: Mapping[str, xr.Dataset], facts: Mapping[str, Any], cases: xr.
         body.append(_maps(cases, style))
     whole_picture = axes_picture(scores, facts)
     if whole_picture is not None:
-        body.append(_section("two-axes", whole_picture.title, _figure(whole_picture, scores, style)))
-    body.append(_section("table", "Main scores", _tables(tabulate(scores), facts, mutual=_is_mutual(scores))))
+        body.append(section("two-axes", whole_picture.title, _figure(whole_picture, scores, style)))
+    body.append(section("table", "Main scores", _tables(tabulate(scores), facts, mutual=_is_mutual(scores))))
     shown = "".join(_entry(picture, scores, style) for picture in pictures(scores, facts))
     if shown:
-        body.append(_section("figures", "Figures", shown))
+        body.append(section("figures", "Figures", shown))
     cut = "".join(_entry(picture, scores, style) for picture in strata_pictures(scores, facts))
     if cut:
-        body.append(_section("strata", "Strata", cut))
-    body.append(_section("blind", "What each score does not see", _blindness(scores)))
-    body.append(_section("settings", "Settings and provenance", _settings(facts)))
-    css = (files("ondee.report") / "page.css").read_text(encoding="utf-8")
-    ground = "#16181d" if style == "screen" else "#ffffff"
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="generator" content="ondee">\n'
-        f"<title>{escape(title)}</title>\n<style>\n:root {{ --paper: {ground}; }}\n{css}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+        body.append(section("strata", "Strata", cut))
+    body.append(section("blind", "What each score does not see", blindness(scores)))
+    body.append(section("settings", "Settings and provenance", _settings(facts)))
+    return document(title, body, style)
 
 
 def _header(title: str, facts: Mapping[str, Any]) -> str:
     """Title, and what was compared, in one line."""
-    told = []
+    words = []
     if facts.get("truth"):
-        told.append(f"truth: {facts['truth']}")
+        words.append(f"truth: {facts['truth']}")
     if facts.get("period"):
-        told.append(str(facts["period"]).replace("T", " ") + " UTC")
+        words.append(str(facts["period"]).replace("T", " ") + " UTC")
     for name in ("frames", "days", "pixels"):
         if facts.get(name):
-            told.append(f"{_told(facts[name])} {name[:-1] if facts[name] == 1 else name}")
+            words.append(f"{told(facts[name])} {name[:-1] if facts[name] == 1 else name}")
     links = "".join(
-        f'<a href="#{anchor}">{words}</a> '
-        for anchor, words in (
+        f'<a href="#{anchor}">{name}</a> '
+        for anchor, name in (
             ("table", "table"),
             ("figures", "figures"),
             ("blind", "blind spots"),
             ("settings", "settings"),
         )
     )
-    return f"<header>\n<h1>{escape(title)}</h1>\n<p>{escape('  ·  '.join(told))}</p>\n<nav>{links}</nav>\n</header>"
-
-
-def _section(anchor: str, heading: str, content: str) -> str:
-    return f'<section id="{anchor}">\n<h2>{escape(heading)}</h2>\n{content}\n</section>'
+    return f"<header>\n<h1>{escape(title)}</h1>\n<p>{escape('  ·  '.join(words))}</p>\n<nav>{links}</nav>\n</header>"
 
 
 def _entry(picture: Picture, scores: Mapping[str, xr.Dataset], style: Style) -> str:
@@ -168,16 +150,8 @@ def _entry(picture: Picture, scores: Mapping[str, xr.Dataset], style: Style) -> 
 def _figure(picture: Picture, scores: Mapping[str, xr.Dataset], style: Style) -> str:
     """A figure as an image of outlines inside the page, with its caption."""
     names = ", ".join(estimates_of(scores))
-    image = _image(encoded(picture.draw(style), ".svg"), "svg+xml", f"{picture.title}: {names}")
-    return f"<figure>\n{image}\n<figcaption>{escape(picture.caption)}</figcaption>\n</figure>"
-
-
-def _image(held: bytes, kind: str, words: str) -> str:
-    """An image inside the page; the letters of a figure stay readable on a phone because it scrolls."""
-    data = b64encode(held).decode("ascii")
-    stated = re.search(rb'<svg[^>]*? width="([0-9.]+)pt"', held[:4000]) if kind == "svg+xml" else None
-    width = f' width="{float(stated[1]) * _MAGNIFIED:.0f}"' if stated else ""
-    return f'<div class="scroll"><img src="data:image/{kind};base64,{data}"{width} alt="{escape(words)}"></div>'
+    drawn = image(encoded(picture.draw(style), ".svg"), "svg+xml", f"{picture.title}: {names}")
+    return f"<figure>\n{drawn}\n<figcaption>{escape(picture.caption)}</figcaption>\n</figure>"
 
 
 def _maps(cases: xr.Dataset, style: Style) -> str:
@@ -186,13 +160,13 @@ def _maps(cases: xr.Dataset, style: Style) -> str:
     for _, case, variable in case_maps(cases):
         names = ", ".join(str(name) for name in case["panel"].values)
         words = f"Maps of {variable.replace('_', ' ')}: {names}"
-        images.append(_image(encoded(draw_cases(case, variable=variable, style=style), ".png"), "png", words))
+        images.append(image(encoded(draw_cases(case, variable=variable, style=style), ".png"), "png", words))
     caption = (
         "The frame with most rain: the truth first, then each estimate (one member of an ensemble), all in one scale. "
         "Hatched grey was not observed; white was observed dry."
     )
     pictures = "\n".join(images)
-    return _section("case", "One case", f"<figure>\n{pictures}\n<figcaption>{caption}</figcaption>\n</figure>")
+    return section("case", "One case", f"<figure>\n{pictures}\n<figcaption>{caption}</figcaption>\n</figure>")
 
 
 def _is_mutual(scores: Mapping[str, xr.Dataset]) -> bool:
@@ -238,23 +212,7 @@ def _axis_table(heading: str, rows: Sequence[Row]) -> str:
         below = between.join(part for part in (first[column].units, first[column].arrow) if part)
         heads.append(f"{escape(column)}<small>{escape(below) or '&nbsp;'}</small>")
     lines = [(escape(name), "".join(_cell(cells[name, column]) for column in columns)) for name in names]
-    return _table("scores", heads, lines, caption=heading)
-
-
-def _table(kind: str, heads: Iterable[str], lines: Iterable[tuple[str, str]], *, caption: str = "") -> str:
-    """A table that scrolls where the page is narrow; each line has its name and its ready cells."""
-    above = f"<caption>{escape(caption)}</caption>\n" if caption else ""
-    head = "".join(f'<th scope="col">{words}</th>' for words in heads)
-    body = "".join(f'<tr><th scope="row">{name}</th>{cells}</tr>\n' for name, cells in lines)
-    return (
-        f'<div class="scroll"><table class="{kind}">\n{above}<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div>\n"
-    )
-
-
-def _cells(*words: str) -> str:
-    """Cells of plain words."""
-    return "".join(f"<td>{escape(text)}</td>" for text in words)
+    return table("scores", heads, lines, caption=heading)
 
 
 def _cell(row: Row) -> str:
@@ -270,40 +228,9 @@ def _cell(row: Row) -> str:
     return f"<td>{text}{small}</td>" if row.resolved else f'<td class="open">{text}{small}</td>'
 
 
-def _blindness(scores: Mapping[str, xr.Dataset]) -> str:
-    """What each score of the report does not see."""
-    lines = []
-    for score, dataset in scores.items():
-        for name in map(str, dataset.data_vars):
-            measure = measure_of(name)
-            if measure is None or not np.isfinite(dataset[name].values.astype(float)).any():
-                continue
-            units = spelled(str(dataset[name].attrs.get("units", "1")))
-            best = f"{measure.best:g}".replace("-", "−") if np.isfinite(measure.best) else "none"
-            told = ("" if units == "1" else units, _range(measure.bounds), best, measure.blind, measure.source)
-            lines.append((f"{escape(measure.long_name)}<small>{escape(score)}</small>", _cells(*told)))
-    heads = ("score", "unit", "range", "best", "blind to", "source")
-    return "<p>No score sees everything: read each with what it is blind to.</p>\n" + _table("words", heads, lines)
-
-
-def _range(bounds: tuple[float, float]) -> str:
-    """Smallest and largest value."""
-    low, high = (
-        f"{bound:.3g}".replace("-", "−") if np.isfinite(bound) else "−∞" if bound < 0 else "∞" for bound in bounds
-    )
-    return f"{low} to {high}"
-
-
 def _settings(facts: Mapping[str, Any]) -> str:
     """Settings, estimates and the machine."""
-    held = [(words, facts[name]) for name, words in _SETTINGS if _is_told(facts.get(name))]
-    machine = facts.get("machine") or f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    held.append(("machine", machine))
-    lines = ""
-    for words, value in held:
-        text = escape(_told(value))
-        lines += f"<dt>{escape(words)}</dt><dd>{f'<code>{text}</code>' if words == 'command' else text}</dd>\n"
-    return f"<dl>\n{lines}</dl>\n{_estimates(facts.get('estimates') or {})}"
+    return definitions(_SETTINGS, facts) + _estimates(facts.get("estimates") or {})
 
 
 def _estimates(estimates: Mapping[str, Mapping[str, Any]]) -> str:
@@ -314,31 +241,5 @@ def _estimates(estimates: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for name, about in estimates.items():
         known = {**about, "members": about.get("members") or None}
-        lines.append((escape(name), _cells(*(_told(known.get(key)) for key in keys))))
-    return _table("words", ("estimate", *(key.replace("_", " ") for key in keys)), lines)
-
-
-def _is_told(value: Any) -> bool:
-    """Whether a fact is known."""
-    return value is not None and not (isinstance(value, float) and np.isnan(value)) and value not in ("", [], ())
-
-
-def _told(value: Any) -> str:
-    """Write a fact: whole numbers in groups of three, lists with commas.
-
-    Examples
-    --------
-    >>> _told([0.1, 1.0]), _told(None)
-    ('0.1, 1', '–')
-    """
-    if value is None:
-        return "–"
-    if isinstance(value, bool | str):
-        return str(value)
-    if isinstance(value, int | np.integer):
-        return f"{int(value):,}".replace(",", "\u202f")
-    if isinstance(value, float | np.floating):
-        return f"{float(value):g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_told(held)}" for key, held in value.items())
-    return ", ".join(_told(entry) for entry in value) if isinstance(value, Iterable) else str(value)
+        lines.append((escape(name), cells(*(told(known.get(key)) for key in keys))))
+    return table("words", ("estimate", *(key.replace("_", " ") for key in keys)), lines)
