@@ -10,8 +10,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test install docs bench lint clean
 
-demo: $(VENV)/.package  ## write synthetic radar files, read them, draw the sampling floor
-	$(BIN)/ondee demo --out demo --force
+demo: $(VENV)/.package  ## plant faults in a synthetic IMERG, find them, write demo/report.html
+	$(BIN)/ondee demo --out demo --keep --force
 
 test: $(STAMP)  ## lint, types, layers, tests with coverage
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row, markdown
 
-NAMES = ("collocation", "scores")
+NAMES = ("collocation", "scores", "world")
 
 
 def main() -> int:

@@ -35,7 +35,9 @@ def test_version(capsys):
     assert run(capsys, "--version")[:2] == (0, f"{ondee.__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["look", "build", "floor", "verify", "demo"])
+@pytest.mark.parametrize(
+    "command", ["look", "build", "floor", "verify", "simulate", "validate", "combine", "report", "demo"]
+)
 def test_help_explains_every_option(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
@@ -145,23 +147,13 @@ def test_options_reach_the_reader(capsys, folder):
     assert code == 1 and "no option 'cornre'" in err
 
 
-def test_demo_and_floor(capsys, tmp_path):
-    code, out, err = run(capsys, "demo", "--out", tmp_path, "--hours", "1", "--json")
-    assert (code, err) == (0, "")
-    tree = json.loads(out)
-    assert tree["attributes"]["half_hours"] == 2 and tree["attributes"]["product"] == "synthetic radar"
-    assert {path.name for path in tmp_path.iterdir()} == {"radar", "floor.nc", "floor.png", "map.png"}
-    assert len(list((tmp_path / "radar").iterdir())) == 12
-    code, out, _ = run(capsys, "floor", tmp_path / "radar", "--out", tmp_path / "f.nc", "--png", tmp_path / "f.svg")
-    assert code == 0 and "RMSE/mean" in out and (tmp_path / "f.svg").exists()
-    assert run(capsys, "demo", "--out", tmp_path, "--hours", "1")[0] == 1
-
-
-def test_the_demo_repeats_itself(capsys, tmp_path):
-    for name in ("a", "b"):
-        assert run(capsys, "demo", "--out", tmp_path / name, "--hours", "1")[0] == 0
-    for relative in ("floor.png", "map.png", *(f"radar/{path.name}" for path in (tmp_path / "a/radar").iterdir())):
-        assert (tmp_path / "a" / relative).read_bytes() == (tmp_path / "b" / relative).read_bytes(), relative
+def test_the_floor_of_a_world(capsys, tmp_path):
+    (tmp_path / "world.yaml").write_text("hours: 1\nimerg: null\ntruth: []\ndomain: {size: 128}\nradar: {range: 70}\n")
+    code, out, err = run(capsys, "simulate", tmp_path / "world.yaml", "--out", tmp_path / "world", "--json")
+    assert (code, err) == (0, "") and json.loads(out)["files"]["radar"] == 32
+    radar, out, png = tmp_path / "world/radar", tmp_path / "f.nc", tmp_path / "f.svg"
+    code, told, _ = run(capsys, "floor", radar, "--out", out, "--png", png)
+    assert code == 0 and "RMSE/mean" in told and out.exists() and png.exists()
 
 
 # ---- in a terminal

@@ -14,7 +14,6 @@ import xarray as xr
 from archives import times
 from ondee import config
 from ondee.building import build
-from ondee.command.demo import write_radar
 from ondee.command.verify import Outputs, Sides, verification
 from ondee.grid import LATITUDE_LONGITUDE, Grid
 from ondee.score import SCORES
@@ -23,6 +22,8 @@ from ondee.source.assembly import Variable, assemble
 from ondee.source.cf_grid import geostationary
 from ondee.store import Store
 from ondee.verification import Settings
+from ondee.world.archive import simulate
+from ondee.world.settings import World
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (config.BuildConfig, config.GridConfig, config.InputConfig, config.Interval, config.Splits, config.Chunks)
@@ -35,10 +36,10 @@ def blocks(page, language):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with two hours of the demo's radar and the shipped configurations."""
+    """A folder with the radar of the demo's first hour, and of what comes before and after; and the configurations."""
     folder = tmp_path_factory.mktemp("docs")
-    (folder / "demo/radar").mkdir(parents=True)
-    write_radar(folder / "demo/radar", hours=2, seed=1)
+    world = {"start": "2018-06-04T12:00", "hours": 1, "regimes": ["convective"], "imerg": None, "truth": ["rain"]}
+    simulate(World.model_validate(world), folder / "demo")
     shutil.copytree(ROOT / "configs", folder / "configs")
     return folder
 
@@ -53,10 +54,10 @@ def test_the_tutorial_runs_as_it_stands(place):
     code = "\n".join(blocks("tutorial.md", "python"))
     assert len([line for line in code.splitlines() if line.strip()]) <= 35
     told = run(code, place).splitlines()
-    assert told[0] == "Météo-France mosaic 24 frames every 5.0 min"
+    assert told[0] == "Météo-France mosaic 32 frames every 5.0 min"
     assert told[1] == "{'time': 13, 'y': 256, 'x': 256} mm h-1" and told[2].endswith("% not observed")
-    assert told[3] == "1 day written from 24 files"
-    assert told[4].startswith("4 half hours; the wettest: 2018-06-04T1")
+    assert told[3] == "1 day written from 32 files"
+    assert told[4].startswith("5 half hours; the wettest: 2018-06-04T1")
     assert (place / "demo/half_hour.png").stat().st_size > 10_000
 
 
@@ -103,7 +104,7 @@ def test_radar_half_hours_builds_and_the_guide_reads_it(place):
     assert (report.written, report.rejected) == (1, [])
     store = Store(place / "demo/radar-half-hours.zarr")
     data = store.dataset()
-    assert int((data["radar_frames"] == 6).sum()) == 4 and float(data["radar_rain_rate"].max()) > 1
+    assert int((data["radar_frames"] == 6).sum()) == 5 and float(data["radar_rain_rate"].max()) > 1
     assert {"radar_wet_fraction", "radar_rain_maximum", "radar_rain_variability", "radar_coverage"} <= set(data)
     (code,) = blocks("collocation.md", "python")
     told = run(code, place).splitlines()

@@ -14,7 +14,9 @@ FAMILY = {name for name in errors.__all__ if issubclass(getattr(errors, name), e
 # File and class of the exceptions that never reach a person: they are caught, or Python's own machinery asks for them.
 INTERNAL = {
     ("arguments.py", "ValueError"),  # a converter's refusal, which cyclopts tells as wrong use
-    ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError with its line
+    ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError, as are the next two
+    ("world/faults.py", "ValueError"),
+    ("world/settings.py", "ValueError"),
     ("source/pickles.py", "_RefusedError"),  # told as ReadError, as are the next two
     ("source/npz.py", "ValueError"),
     ("source/npz.py", "EOFError"),

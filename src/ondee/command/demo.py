@@ -1,151 +1,205 @@
-"""The work of ``ondee demo``: synthetic radar into real files, and from the files to the sampling floor."""
+"""The work of ``ondee demo``: stormy afternoons with three planted faults, and a validation that has to find them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
+import yaml
 
-from ondee.command.look import look
+from ondee.building import build
 from ondee.errors import ConfigError
-from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
-from ondee.output import check_target, write_netcdf
-from ondee.progress import track
-from ondee.source import granules, odim_writer
-from ondee.units import to_amount
-from ondee.validation.floor import floor
-from ondee.world.rain import rain
+from ondee.output import check_target, disk_errors
+from ondee.validation.inputs import Sides
+from ondee.validation.outcome import Outcome, outcomes
+from ondee.validation.run import validate
+from ondee.validation.settings import Settings
+from ondee.world.archive import simulate
+from ondee.world.faults import sizes
+from ondee.world.settings import World
 
-__all__ = ["Demo", "demo", "write_radar"]
+if TYPE_CHECKING:
+    from rich.console import Console
 
-LAYOUT, QUANTITY = "METEOFRANCE", "ACRR"
-"""Five-minute amounts, as Météo-France's real-time mosaic holds them."""
-_NAME = "synthetic radar"
-_SIZE = 256
-_RANGE = 140_000.0
-"""Distance in metres beyond which the synthetic radar sees nothing."""
-_START = np.datetime64("2018-06-04T12:00", "ns")
-_STEP = np.timedelta64(5, "m")
-_PROJECTION = "+proj=laea +lat_0=55 +lon_0=10 +x_0=1950000 +y_0=-2100000 +ellps=WGS84"
-_CENTRE = (2.5, 47.0)
+__all__ = ["Demo", "demo", "show", "world_of"]
+
+AFTERNOONS, HOURS = 10, 3
+_FACTOR, _CELLS, _MINUTES = 1.5, 1.0, 10.0
+"""Sizes of the planted faults: a factor, cells, minutes."""
+_ARCHIVE = ("radar", "imerg", "events", "truth.zarr", "truth.yaml")
+_RESULTS = ("world.yaml", "half-hours.yaml", "half-hours.zarr", "validation", "report.html")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made.
+    """What the demo made and found.
 
     Parameters
     ----------
-    floor
-        The sampling floor, as :func:`ondee.validation.floor.floor` gives it.
-    meaning
-        Two sentences that say what it means.
+    report
+        The page to open.
+    outcomes
+        Each planted fault, and each that was found.
+    quiet
+        Kinds of fault and sensors on which nothing was planted and nothing found.
     """
 
-    floor: xr.Dataset
-    meaning: str
+    report: Path
+    outcomes: tuple[Outcome, ...]
+    quiet: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values, which JSON can hold."""
+        told = [asdict(one) | {"right": one.right} for one in self.outcomes]
+        return {"report": str(self.report), "outcomes": told, "quiet": self.quiet}
 
 
-def demo(out: Path, *, hours: int = 6, seed: int = 1, force: bool = False) -> Demo:
-    """Write synthetic radar as ODIM_H5, read it back, and measure and draw its sampling floor.
+def world_of(size: int = 256, seed: int = 1) -> World:
+    """World of the demo: afternoons of convection over France, with a fault in three of the five sensors.
+
+    Parameters
+    ----------
+    size
+        Width and height in km, an even number.
+    seed
+        Seed of the weather; it also draws which sensors are faulty, and which way.
+
+    Raises
+    ------
+    ConfigError
+        If size or seed cannot be used.
+    """
+    if not (160 <= size <= 2000 and size % 2 == 0):
+        raise ConfigError(
+            f"a demo of {size} km cannot be made", where="--size", fix="use an even number from 160 to 2000"
+        )
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"the seed is {seed}", where="--seed", fix="use a whole number from 0 to 4294967295")
+    drawn = np.random.default_rng([seed, 90])
+    faulty = [str(name) for name in drawn.permutation(["GMI", "AMSR2", "SSMIS", "MHS", "ATMS"])[:3]]
+    way, sign = str(drawn.choice(["east", "north"])), float(drawn.choice([-1.0, 1.0]))
+    late = float(drawn.choice([-_MINUTES, _MINUTES]))
+    return World.model_validate(
+        {
+            "name": "demo",
+            "seed": seed,
+            "domain": {"centre": [2.5, 47.0], "size": size},
+            "start": "2018-06-04T12:00",
+            "events": AFTERNOONS,
+            "hours": HOURS,
+            "every": 24,
+            "regimes": ["convective", "embedded"],
+            "radar": {"range": round(0.55 * size)},
+            "imerg": {"schedule": "half-hourly"},
+            "truth": ["rain"],
+            "faults": [
+                {"bias": {"sensor": faulty[0], "factor": _FACTOR}},
+                {"shift": {"sensor": faulty[1], way: sign * _CELLS}},
+                {"clock": {"sensor": faulty[2], "minutes": late}},
+            ],
+        }
+    )
+
+
+def demo(
+    out: Path, *, size: int = 256, seed: int = 1, workers: int = 2, keep: bool = False, force: bool = False
+) -> Demo:
+    """Make the world, build a store of it, validate, report, and compare what was found with what was planted.
 
     Parameters
     ----------
     out
-        Folder for ``radar/``, ``floor.nc``, ``floor.png`` and ``map.png``; made if it does not exist.
-    hours
-        Hours of radar, a frame every five minutes.
-    seed
-        Seed of the rain.
+        Folder of the results, made if it does not exist.
+    size, seed
+        As of :func:`world_of`.
+    workers
+        Processes; no result depends on them.
+    keep
+        Keep the archive (``radar/``, ``imerg/``, truth), about 50 MB, which is removed otherwise.
     force
         Replace the results of an earlier demo.
 
     Raises
     ------
     ConfigError
-        If `hours` is less than 1, or a result exists and `force` is not set.
+        If an argument cannot be used, or there are results and `force` is not set.
     StoreError
-        If a radar file cannot be written, or exists and `force` is not set.
+        If the disk refuses.
     """
-    from ondee.plot import draw_floor, draw_map, save
+    from ondee.report.validation import write_validation_report
 
-    if hours < 1:
-        raise ConfigError(f"{hours} hours hold no half hour", where="--hours", fix="ask for at least 1")
-    (out / "radar").mkdir(parents=True, exist_ok=True)
-    for name in ("floor.nc", "floor.png", "map.png"):
-        check_target(out / name, (".nc", ".png"), force=force)
-    files = write_radar(out / "radar", hours=hours, seed=seed, force=force)
-    found = floor(granules(*files)).assign_attrs(product=_NAME)
-    write_netcdf(found, out / "floor.nc", force=force)
-    draw_floor(found, out / "floor.png", force=force)
-    shown = look(files[len(files) // 2 : len(files) // 2 + 1], as_rate=True).products[0].preview
-    assert shown is not None
-    save(draw_map(shown.assign_attrs(product=_NAME)), out / "map.png", force=force)
-    return Demo(found, meaning(found, out))
-
-
-def write_radar(folder: Path, *, hours: int, seed: int, force: bool = False) -> Sequence[Path]:
-    """Write five-minute amounts on a grid of 1 km over France, one ODIM_H5 file a frame.
-
-    Parameters
-    ----------
-    folder
-        An existing folder.
-    hours
-        Hours of radar.
-    seed
-        Seed of the rain.
-    force
-        Replace files that exist.
-
-    Returns
-    -------
-    sequence of pathlib.Path
-        In order of time.
-    """
-    grid = _grid()
-    far = np.hypot(*np.meshgrid(grid.x - grid.x.mean(), grid.y - grid.y.mean())) > _RANGE
-    times = _START + np.arange(1, hours * 12 + 1) * _STEP
-    files = []
-    for frame in track(rain(grid, times, seed=seed), "writing radar", len(times)):
-        amount = to_amount(frame["rain_rate"], frame["time_bounds"])
-        made = frame.drop_vars("rain_rate").assign(rain_amount=amount.where(~xr.DataArray(far, dims=("y", "x"))))
-        made["rain_amount"].attrs = amount.attrs
-        name = odim_writer.file_name(frame["time"].values[0], LAYOUT, quantity=QUANTITY)
-        files.append(
-            odim_writer.write(
-                folder / name, made, quantity=QUANTITY, layout=LAYOUT, comment="synthetic, made by ondee", force=force
-            )
-        )
-    return files
+    world = world_of(size, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    _clear(out, force)
+    with disk_errors(out):
+        _write(out / "world.yaml", world.resolved())
+        _write(out / "half-hours.yaml", _store(world))
+    simulate(world, out, workers=workers, force=force)
+    build(out / "half-hours.yaml", workers=workers, force=force)
+    command = f"ondee validate {out}/imerg {out}/radar --out {out}/validation"
+    found = validate(
+        Sides(str(out / "imerg"), str(out / "radar")), Settings(), out / "validation", workers=workers, command=command
+    )
+    write_validation_report(out / "validation", check_target(out / "report.html", (".html",), force=True), force=True)
+    if not keep:
+        _forget(out, _ARCHIVE)
+    every = list(outcomes(found.groups["sensors"], sizes(world.planted)))
+    told = tuple(one for one in every if one.planted is not None or one.verdict == "found")
+    return Demo(out / "report.html", told, len(every) - len(told))
 
 
-def _grid() -> Grid:
-    """A square of 256 km in the projection of the European composites, centred on France."""
-    x, y = transformer(LATITUDE_LONGITUDE, _PROJECTION).transform(*_CENTRE)
-    half = _SIZE * 500.0
-    return Grid(_PROJECTION, round(x, -3) - half, round(y, -3) + half, 1000.0, 1000.0, _SIZE, _SIZE)
-
-
-def meaning(found: xr.Dataset, out: Path) -> str:
-    """Say what a sampling floor means.
+def show(found: Demo, console: Console) -> None:
+    """Print what was planted, what was found, and where to read more.
 
     Parameters
     ----------
     found
-        From :func:`ondee.validation.floor.floor`.
-    out
-        Folder of the results.
+        From :func:`demo`.
+    console
+        Where to print.
     """
-    rainy = found.sel(population="rain")
-    first, middle, last = (float(rainy["correlation"].sel(minute=minute)) for minute in (0, 14, 29))
-    error = float(rainy["normalised_rmse"].sel(minute=0))
-    return (
-        f"A perfect sensor that passes in the first five minutes of a half hour correlates {first:.2f}\n"
-        f"with its mean, one in the middle {middle:.2f}, one in the last five {last:.2f}. The first has an error of\n"
-        f"{error:.2f} times the mean rain. None of this is an error of the sensor.\n"
-        f"The figure is {out / 'floor.png'}, a frame {out / 'map.png'}, the scores {out / 'floor.nc'}."
-    )
+    from ondee.terminal import show_outcomes
+
+    show_outcomes(found.outcomes, found.quiet, console)
+    console.print(f"The maps, the sensors by minute and every half hour: open {found.report}", highlight=False)
+
+
+def _store(world: World) -> dict[str, Any]:
+    """Configuration of a store of both products, half-hourly on IMERG's cells."""
+    cells = world.cells
+    region = [round(edge, 4) for edge in (cells.west, cells.south, cells.east, cells.north)]
+    radar = {"paths": ["radar"], "variables": ["rain_rate"], "rate": True, "statistics": True}
+    return {
+        "store": "half-hours.zarr",
+        "grid": {"region": region, "step": 0.1},
+        "step": 30,
+        "inputs": {"radar": radar, "imerg": {"paths": ["imerg"], "variables": ["rain_rate"], "time": "label"}},
+        "chunks": {"time": 6, "y": 32, "x": 32},
+    }
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
+
+
+def _clear(out: Path, force: bool) -> None:
+    """Refuse to replace results, or remove them."""
+    there = [name for name in _RESULTS if (out / name).exists()]
+    if there and not force:
+        raise ConfigError(
+            f"there is {there[0]} of an earlier demo", where=out, fix="choose another --out, or replace it with --force"
+        )
+    _forget(out, _RESULTS)
+
+
+def _forget(out: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        place = out / name
+        with disk_errors(place):
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)

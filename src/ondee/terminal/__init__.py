@@ -1,8 +1,18 @@
 """What the command line prints: tables and coarse maps."""
 
 from ondee.terminal.blocks import block_map, coarse
+from ondee.terminal.faults import show_outcomes
 from ondee.terminal.plan import show_plan
 from ondee.terminal.tables import show_build, show_floor, show_survey
 from ondee.terminal.verification import show_verification
 
-__all__ = ["block_map", "coarse", "show_build", "show_floor", "show_plan", "show_survey", "show_verification"]
+__all__ = [
+    "block_map",
+    "coarse",
+    "show_build",
+    "show_floor",
+    "show_outcomes",
+    "show_plan",
+    "show_survey",
+    "show_verification",
+]
