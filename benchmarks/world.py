@@ -12,7 +12,7 @@ from benchmarks.measure import Row, show
 from ondee.grid import Grid
 from ondee.world.clouds import Clouds
 from ondee.world.infrared import brightness_temperature
-from ondee.world.rain import states
+from ondee.world.rain import rain, states
 from ondee.world.view import seviri_grid, seviri_scene
 
 __all__ = ["main", "rows"]
@@ -48,7 +48,7 @@ def _times(minutes: int) -> np.ndarray:
 
 
 def _rain(size: int) -> Iterator[object]:
-    yield from states(_grid(size), _times(5), seed=1, regime=_REGIME)
+    yield from rain(_grid(size), _times(5), seed=1, regime=_REGIME)
 
 
 def _scenes(size: int) -> Iterator[object]:

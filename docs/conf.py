@@ -131,7 +131,7 @@ def commands_text() -> list[str]:
     from ondee.cli import app
 
     rows: list[str] = []
-    for name in ("look", "build", "floor", "demo"):
+    for name in (name for name in app if not name.startswith("-")):
         console = Console(width=76, color_system=None, force_terminal=False)
         with console.capture() as capture:
             app.help_print([name], console=console)

@@ -8,12 +8,17 @@ from archives import radar, times
 from ondee.grid import LATITUDE_LONGITUDE, Grid
 from ondee.source.assembly import Variable, assemble
 from ondee.source.imerg_writer import write
+from ondee.validation import Draws, Settings, Sides, validate
+from ondee.validation.archive import SumsFile
 
 RADAR = Grid(LATITUDE_LONGITUDE, 1.0, 46.0, 0.02, 0.02, 50, 45)
 """A radar grid of 0.02 degree: ten by nine cells of IMERG."""
 CELLS = Grid(LATITUDE_LONGITUDE, 1.0, 46.0, 0.1, 0.1, 10, 9)
 CODES = (9, 5, 7, 0, 0, 11)
 HALF_HOUR = np.timedelta64(30, "m")
+START = "2018-06-04T22:30"
+SETTINGS = Settings(by=("minute", "hour"), thresholds=(0.1, 0.4), scales=(1, 3))
+DRAWS = Draws(100)
 
 
 def steady(stamps, rate=None, grid=RADAR, seed=0):
@@ -75,3 +80,22 @@ def imerg_archive(
         held = None if rain is None else rain(stamp)
         write(folder, granule(stamp, number, cells=cells, seed=seed, rain=held), version=version, run=run)
     return folder
+
+
+def sides(folder: Path, **given) -> Sides:
+    """The two archives of a folder."""
+    return Sides(str(folder / "imerg"), str(folder / "radar"), **given)
+
+
+def compare(folder: Path) -> Path:
+    """Six half hours across a midnight and their validation."""
+    imerg_archive(folder / "imerg", START, 6)
+    radar_archive(folder / "radar", START, 6, changing=True, missing=0.001)
+    validate(sides(folder), SETTINGS, folder / "out", draws=DRAWS)
+    return folder
+
+
+def tables(path: Path) -> dict:
+    """All tables of a file of sums."""
+    held = SumsFile(path)
+    return {name: held.read(name) for name in held.names}

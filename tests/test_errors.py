@@ -13,8 +13,10 @@ SOURCE = Path(ondee.__file__).parent
 FAMILY = {name for name in errors.__all__ if issubclass(getattr(errors, name), errors.OndeeError)}
 # File and class of the exceptions that never reach a person: they are caught, or Python's own machinery asks for them.
 INTERNAL = {
-    ("arguments.py", "ValueError"),  # a converter's refusal, which cyclopts tells as wrong use
-    ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError, as are the next two
+    ("__init__.py", "AttributeError"),  # Python's own, for a name that the package does not have
+    ("cli/arguments.py", "ValueError"),  # a converter's refusal, which cyclopts tells as wrong use
+    ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError, as are the next three
+    ("validation/configuration.py", "ValueError"),
     ("world/faults.py", "ValueError"),
     ("world/settings.py", "ValueError"),
     ("source/pickles.py", "_RefusedError"),  # told as ReadError, as are the next two

@@ -70,5 +70,12 @@ def test_what_the_readme_points_to_is_there():
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_configuration_can_be_read(path):
     from ondee.config import load
+    from ondee.validation.configuration import load_settings
+    from ondee.world.settings import load_world
 
-    assert load(path).inputs
+    if path.name.startswith("world-"):
+        assert load_world(path).events >= 1
+    elif path.name == "validation.yaml":
+        assert load_settings(path, {}).thresholds
+    else:
+        assert load(path).inputs

@@ -10,13 +10,15 @@ from browser import CHROMIUM, Browser
 from ondee.cli import main
 from ondee.errors import ConfigError, StoreError
 from ondee.plot.findings import Finding, findings, judged
+from ondee.report.opening import citations, header, title_of
 from ondee.report.sentences import summary
 from ondee.report.slider import STEP, slider
+from ondee.report.truth import truth_words
 from ondee.report.validation import write_validation_report
 from ondee.report.wording import plainly
 from ondee.validation.result import Validation, write_validation
 from test_report import Page
-from validated import CELLS, COMPARISONS, MINUTES, cases, cut, emptied, facts, sensors, validated
+from validated import CELLS, MINUTES, cases, cut, emptied, facts, sensors, validated
 
 # ---- sentences
 
@@ -100,12 +102,24 @@ def test_what_is_not_resolved_says_why_and_what_is_missing(given, words):
 def test_one_sensor_only():
     lines = told(only(sources=("MHS",)))
     assert lines[0].startswith("MHS reports") and lines[1].endswith("MHS in place and clock.")
-    assert lines[2] == "With the half-hour mean of the radar alone this fault is also found."
+    assert lines[2].startswith(
+        "With the half-hour mean of the radar alone this fault is also found; its intervals are "
+    )
 
 
 def test_how_much_the_overpass_brings_is_told():
     lines = told(only(passes=8))
-    assert "With the half-hour mean of the radar alone none of these 3 faults is found." in lines
+    (line,) = [line for line in lines if line.startswith("With the half-hour mean")]
+    assert "alone none of these 3 faults is found" in line
+    assert re.search(r"; its intervals are [34]\.\d times as wide \(median of 20\)\.$", line)
+
+
+def test_the_fault_that_the_mean_misses_is_named():
+    made = sensors()
+    place = {"comparison": 1, "source": list(made["source"].values).index("ATMS")}
+    made["clock_verdict"][place] = "not resolved"
+    (line,) = [line for line in told({"sensors": made}) if line.startswith("With the half-hour mean")]
+    assert "alone 2 of these 3 faults are found, not the clock of ATMS;" in line
 
 
 def test_without_any_value_nothing_is_claimed():
@@ -135,41 +149,32 @@ def test_sources_without_a_pass_are_judged_by_the_mean():
     assert len(findings({"sensors": made})) == 8
 
 
-def floored(rmse_floor, rmse, *, spread=0.0):
-    made = cut(("GMI",)).copy(deep=True)
-    values = {"mean": rmse, "overpass": rmse, "floor": rmse_floor}
-    for suffix, sign in (("", 0), ("_low", -1), ("_high", 1)):
-        array = made[f"root_mean_square_error{suffix}"]
-        for place, name in enumerate(COMPARISONS):
-            array.values[place] = values[name] * (1 + sign * spread)
+def shared(**shares):
+    made = cut((*shares, "microwave")).copy(deep=True)
+    values = np.array([*shares.values(), (0.72, 0.60, 0.86)]).T
+    for suffix, row in zip(("", "_low", "_high"), values, strict=True):
+        made[f"floor_share{suffix}"] = ("source", row)
     return {"scores/source": made}
 
 
-@pytest.mark.parametrize(
-    ("floor", "words"),
-    [
-        (1.0, "about a quarter [25, 25 %]"),
-        (2**0.5, "about half"),
-        (2.0, "about all ["),
-        (3.0, "about all ["),
-        (0.3, "less than a tenth"),
-        ((4 / 3) ** 0.5, "about a third"),
-    ],
-)
-def test_sampling_explains_a_share_of_the_squared_error(floor, words):
-    (line,) = told(floored(floor, 2.0))
-    assert line.startswith(f"Sampling alone explains {words}")
-    assert "of the squared error against the half-hour mean for GMI: the radar itself" in line
+def test_the_part_of_sampling_is_told_with_its_interval():
+    (line,) = told(shared(GMI=(0.64, 0.50, 0.80), MHS=(0.4, 0.1, 0.9)))
+    assert line.startswith("For all microwave passes together, sampling alone makes 72 % [60, 86] of the squared error")
+    assert line.endswith("By sensor: GMI 64 % [50, 80], MHS 40 % [10, 90].")
 
 
-def test_the_share_carries_the_intervals_of_both():
-    (line,) = told(floored(1.0, 2.0, spread=0.1))
-    assert "about a quarter [19, 33 %]" in line
+def test_one_sensor_has_its_part_of_sampling_alone():
+    (line,) = told(shared(GMI=(0.64, 0.50, 0.80)))
+    assert line.startswith(
+        "For GMI, sampling alone makes 64 % [50, 80] of the squared error against the half-hour mean:"
+    )
+    assert "By sensor" not in line
 
 
-def test_a_share_of_wide_intervals_is_not_told():
-    (line,) = told(floored(1.5, 2.0, spread=0.4))
-    assert line.endswith("is not resolved: the intervals are too wide.")
+def test_a_share_above_one_is_explained_and_one_without_interval_still_told():
+    (line,) = told(shared(GMI=(1.3, 1.1, 1.5), MHS=(0.4, np.nan, np.nan), ATMS=(np.nan, np.nan, np.nan)))
+    assert "GMI 130 % [110, 150], MHS 40 %. Above 100 %, a blurred estimate" in line and "ATMS" not in line
+    assert not [line for line in told(shared(ATMS=(np.nan,) * 3)) if "sampling" in line]
 
 
 def minutes(correlation, half, bias=None):
@@ -189,8 +194,17 @@ def test_best_and_worst_minute_only_where_intervals_part():
         "Against the half-hour mean, microwave passes agree best in minutes 15–19 (correlation 0.82 [0.80, 0.84]) "
         "and worst in minutes 25–29 (correlation 0.50 [0.48, 0.52])."
     )
-    lines = told(minutes([0.6, 0.7, 0.8, 0.82, 0.7, 0.5], 0.2))
-    assert all(line.startswith("No minute of the half hour stands out") for line in lines) and len(lines) == 2
+    assert lines[2].startswith(
+        "A perfect snapshot (the sampling floor) agrees with the half-hour mean best in minutes 15–19"
+    )
+    (line,) = told(minutes([0.6, 0.7, 0.8, 0.82, 0.7, 0.5], 0.2))
+    assert line == (
+        "No minute of the half hour stands out against the half-hour mean, against the radar at the overpass and for a "
+        "perfect snapshot: the intervals of best and worst overlap."
+    )
+    made = minutes([0.7] * 6, 0.02)
+    made["scores/minute"]["resolved"][:] = False
+    assert told(made)[0].endswith("is not resolved: too few rainy days.")
 
 
 def test_a_sensor_that_is_wrong_in_some_minutes_is_named():
@@ -198,6 +212,55 @@ def test_a_sensor_that_is_wrong_in_some_minutes_is_named():
     first = "GMI sees 38 % too little rain [33, 43] when it passes in minutes 0–4, but as much rain as the radar, "
     assert first + "within the interval, when it passes in minutes 20–24." in lines
     assert not [line for line in told(minutes([0.7] * 6, 0.3, bias=[-0.38, 0, 0, 0, 0, 0])) if "sees" in line]
+
+
+# ---- the truth
+
+
+PLANTED = {("MHS", "bias"): 0.62, ("SSMIS", "east"): 1.0, ("ATMS", "clock"): 10.0}
+
+
+def test_the_truth_stands_beside_the_answer():
+    made = only(planted=PLANTED)
+    words = truth_words(made, PLANTED)
+    assert words == (
+        "The truth is known. Planted: MHS rain × 0.62; SSMIS 1 cell east; ATMS clock 10 min late. All three were "
+        "found, and each interval holds the planted size. Of 17 sound pairs of sensor and fault none was accused."
+    )
+
+
+def test_a_fault_that_is_missed_and_a_sound_sensor_accused_are_told():
+    words = truth_words(only(planted=PLANTED), {("MHS", "bias"): 0.62, ("GMI", "north"): -1.0})
+    assert "Planted: MHS rain × 0.62; GMI 1 cell south. 1 of the two was found, not that of GMI" in words
+    assert words.endswith(
+        "Wrongly accused: SSMIS (shift east) and ATMS (clock late), of 18 sound pairs of sensor and fault."
+    )
+    assert "nothing was planted. Wrongly accused" in truth_words(only(planted=PLANTED), {})
+    assert "None of the two was found" in truth_words(only(planted={}), {("MHS", "bias"): 0.6, ("GMI", "north"): -1.0})
+    far = truth_words(only(planted=PLANTED), {("MHS", "bias"): 0.9})
+    assert "It was found, but its interval misses the planted size." in far
+
+
+@pytest.mark.parametrize(
+    ("given", "title"),
+    [
+        ({"simulated": True}, "Simulated IMERG Final V07B against simulated radar"),
+        ({"simulated": True, "simulated_archives": ["radar"]}, "IMERG Final V07B against simulated radar"),
+        ({"simulated": True, "simulated_archives": ["imerg"]}, "Simulated IMERG Final V07B against a radar composite"),
+        ({"simulated": False}, "IMERG <made up> against radar"),
+        ({}, "IMERG <made up> against radar"),
+    ],
+)
+def test_a_title_claims_no_instrument_that_was_simulated(given, title):
+    assert title_of(facts() | given) == title
+
+
+def test_what_was_simulated_is_said_and_not_cited():
+    made = facts() | {"simulated": True, "simulated_archives": ["imerg", "radar"], "world": "demo"}
+    text = header(made, validated(), {})
+    assert "both archives were made by ondee simulate (world “demo”)" in text and "rainy passes of 5 sensors" in text
+    assert "doi" not in citations(made) and "there are no data to cite" in citations(made)
+    assert "10.5067/GPM/IMERG/3B-HH/07" in citations(facts()) and "simulated" not in header(facts(), validated(), {})
 
 
 # ---- the slider's fields
@@ -224,7 +287,7 @@ def test_fields_come_back_from_the_page_within_half_a_step():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     home = tmp_path_factory.mktemp("validation")
-    write_validation_report(Validation(validated(), facts()), home / "report.html")
+    write_validation_report(Validation(validated(), facts()), home / "report.html", planted=PLANTED)
     return home
 
 
@@ -276,6 +339,13 @@ def test_tables_are_tables(page):
     assert any(attrs.get("title") == "not resolved" for attrs in page.all("td"))
 
 
+def test_planted_sizes_stand_in_the_table_and_in_the_figure(page):
+    text = " ".join(page.words)
+    for words in ("found; planted × 0.62", "found; planted +1 cell", "found; planted +10 min", "Arrows point at what"):
+        assert words in text
+    assert "clear; planted" not in text
+
+
 def test_a_page_of_nothing_and_of_little(tmp_path):
     empty = write_validation_report(Validation({}, {}), tmp_path / "empty.html")
     assert "Nothing could be scored" in empty.read_text(encoding="utf-8")
@@ -299,7 +369,7 @@ def test_the_command_reads_what_was_written(tmp_path, capsys):
 
 
 def test_what_is_no_validation_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="there is no validation"):
+    with pytest.raises(StoreError, match="no result of a validation"):
         write_validation_report(tmp_path, tmp_path / "r.html")
     with pytest.raises(ConfigError, match="no style"):
         write_validation_report(Validation({}, {}), tmp_path / "r.html", style="poster")
@@ -348,6 +418,18 @@ def test_the_slider_moves(browser):
     browser.evaluate("location.hash = '#step=0'")
     browser.until("document.getElementById('slider').dataset.step === '0'")
     assert state(browser) == first
+
+
+def test_the_half_hour_is_summed_up(browser):
+    browser.evaluate("location.hash = '#step=2'")
+    browser.until("document.getElementById('slider').dataset.step === '2'")
+    words = browser.evaluate("document.querySelector('.summed').textContent")
+    made = cases().isel(time=2)
+    both = np.isfinite(made["rain_rate"].values) & np.isfinite(made["radar_mean"].values)
+    assert words.startswith("SSMIS, morph, minutes ") and f"mean over {both.sum()} cells that both saw" in words
+    means = [float(number) for number in re.findall(r"([\d.]+) mm h⁻¹", words)]
+    wanted = [made[name].values[both].mean() for name in ("rain_rate", "radar_mean")]
+    assert np.allclose(means, wanted, atol=0.011)
 
 
 def test_play_goes_on_and_stops(browser):

@@ -6,7 +6,8 @@ import xarray as xr
 
 from ondee import score
 from ondee.grid import LATITUDE_LONGITUDE, Grid
-from ondee.validation.maps import PLACES, DayMaps, controlled, finished_maps, p_value
+from ondee.validation.chance import controlled, p_value
+from ondee.validation.maps import PLACES, DayMaps, finished_maps
 from ondee.validation.settings import Settings
 
 CELLS = Grid(LATITUDE_LONGITUDE, 1.0, 46.0, 0.1, 0.1, 4, 3)

@@ -1,6 +1,8 @@
 """A validation of small archives whose scores can be counted by hand."""
 
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,35 +10,43 @@ import pytest
 import ondee
 import real
 from archives import radar, times
-from observed import CELLS, RADAR, granule, imerg_archive, radar_archive, steady
+from observed import (
+    CELLS,
+    DRAWS,
+    RADAR,
+    SETTINGS,
+    START,
+    granule,
+    imerg_archive,
+    radar_archive,
+    sides,
+    steady,
+    tables,
+)
 from ondee.errors import ConfigError, GridError, ReadError, StoreError
 from ondee.grid import Grid
 from ondee.source.imerg_writer import write
-from ondee.validation import Draws, Settings, Sides, plan, read_validation, validate
+from ondee.validation import Rules, Settings, Sides, combine, plan, read_validation, validate
 from ondee.validation import run as running
-
-START = "2018-06-04T21:00"
-SETTINGS = Settings(by=("minute", "age", "quality_index", "hour"), thresholds=(0.1, 0.4), scales=(1, 3))
-DRAWS = Draws(100)
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("archive")
-    imerg_archive(folder / "imerg", START, 8)
-    radar_archive(folder / "radar", START, 8, changing=True, missing=0.001)
-    return folder
+from ondee.validation.archive import SumsFile
+from ondee.validation.provenance import simulated
+from ondee.validation.result import settings_in
 
 
 @pytest.fixture(scope="module")
-def found(archive):
-    out = archive / "out"
-    validate(sides(archive), SETTINGS, out, draws=DRAWS)
-    return read_validation(out)
+def archive(compared):
+    return compared
 
 
-def sides(folder, **given):
-    return Sides(str(folder / "imerg"), str(folder / "radar"), **given)
+@pytest.fixture(scope="module")
+def found(compared):
+    return read_validation(compared / "out")
+
+
+@pytest.fixture
+def without_scores(monkeypatch):
+    """Sums only: to finish scores takes longest, and follows from them."""
+    monkeypatch.setattr(running, "_finished", lambda *_: None)
 
 
 def references(archive):
@@ -80,7 +90,7 @@ def test_moments_are_those_of_a_plain_loop(archive, found):
     scores = found.groups["scores/minute"].sel(source="SSMIS", minute="5–9", population="all")
     for name, parts in rows.items():
         s, r = np.concatenate(parts, axis=1)
-        assert s.size > 50
+        assert s.size > 40
         own = scores.sel(comparison=name)
         np.testing.assert_allclose(own["relative_bias"], (s.sum() - r.sum()) / r.sum(), rtol=2e-4)
         np.testing.assert_allclose(own["correlation"], np.corrcoef(s, r)[0, 1], atol=2e-4)
@@ -99,7 +109,7 @@ def test_a_class_holds_what_the_whole_holds(found):
 
 
 def test_facts_and_pictures(found):
-    assert found.facts["half_hours"] == 8
+    assert found.facts["half_hours"] == 6
     assert found.facts["days"] == 2
     assert found.facts["imerg"] == {"product": "IMERG", "run": "Final", "version": "V07"}
     assert (np.diff(found.groups["cases"]["time"]) > np.timedelta64(0)).all()
@@ -107,14 +117,14 @@ def test_facts_and_pictures(found):
     assert {"comparison", "group", "y", "x"} == set(found.groups["maps"]["relative_bias"].dims)
 
 
-def test_versions_of_the_same_rain_have_the_same_scores(archive, found, tmp_path):
-    imerg_archive(tmp_path / "old", START, 8, version="V06B")
-    out = tmp_path / "out"
-    validate(Sides(str(tmp_path / "old"), str(archive / "radar")), SETTINGS, out, draws=DRAWS)
-    old = read_validation(out)
-    assert old.facts["imerg"]["version"] == "V06"
-    for name, group in found.groups.items():
-        assert group.equals(old.groups[name]), name
+def test_versions_of_the_same_rain_have_the_same_sums(archive, tmp_path, without_scores):
+    imerg_archive(tmp_path / "old", START, 6, version="V06B")
+    validate(Sides(str(tmp_path / "old"), str(archive / "radar")), SETTINGS, tmp_path / "out")
+    ours, theirs = (tables(folder / "sums.nc") for folder in (archive / "out", tmp_path / "out"))
+    assert ours.keys() == theirs.keys()
+    assert SumsFile(tmp_path / "out" / "sums.nc").about["imerg"]["version"] == "V06"
+    for name, table in ours.items():
+        assert table.equals(theirs[name]), name
 
 
 def test_the_floor_is_no_error_where_rain_does_not_change(tmp_path):
@@ -140,13 +150,14 @@ def test_missing_is_not_dry(tmp_path):
     radar(stamps, grid=RADAR, values=rain, missing=0).to_netcdf(folder / "radar.nc", engine="h5netcdf")
     held = steady(stamps[:1])[0, ::5, ::5] + 1.0
     imerg_archive(tmp_path / "imerg", "2018-06-04T12:00", 1, rain=lambda _: held)
-    made = validate(sides(tmp_path), SETTINGS, tmp_path / "out", draws=DRAWS)
+    settings = Settings(by=(), thresholds=(0.1, 1.0), scales=(1,))
+    made = validate(sides(tmp_path), settings, tmp_path / "out", draws=DRAWS)
     scores = made.groups["scores/source"].sel(population="all", comparison="mean", source="all")
     assert float(scores["samples"]) <= 45
     assert float(scores["mean_error"]) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_what_was_cut_short_goes_on(archive, found, tmp_path, monkeypatch):
+def test_what_was_cut_short_goes_on(archive, tmp_path, monkeypatch, without_scores):
     out, calls = tmp_path / "out", []
 
     def work(task):
@@ -168,17 +179,26 @@ def test_what_was_cut_short_goes_on(archive, found, tmp_path, monkeypatch):
     assert len(calls) == 3  # nothing is done twice
 
 
-def test_a_day_that_changed_is_redone_only_if_asked(archive, tmp_path):
-    where = tmp_path / "imerg"
-    where.mkdir()
-    for path in (archive / "imerg").iterdir():
-        (where / path.name).write_bytes(path.read_bytes())
-    both = Sides(str(where), str(archive / "radar"))
-    validate(both, SETTINGS, tmp_path / "out", draws=DRAWS)
-    os.utime(sorted(where.iterdir())[0], (0, 0))
+def test_a_day_that_changed_is_redone_only_if_asked(archive, tmp_path, without_scores):
+    shutil.copytree(archive / "imerg", tmp_path / "imerg")
+    shutil.copytree(archive / "out", tmp_path / "out")
+    both = Sides(str(tmp_path / "imerg"), str(archive / "radar"))
+    os.utime(sorted((tmp_path / "imerg").iterdir())[0], (0, 0))
     with pytest.raises(ConfigError, match="2018-06-04 have changed"):
-        validate(both, SETTINGS, tmp_path / "out", draws=DRAWS)
-    validate(both, SETTINGS, tmp_path / "out", draws=DRAWS, force=True)
+        validate(both, SETTINGS, tmp_path / "out")
+    before = SumsFile(tmp_path / "out" / "sums.nc").days["2018-06-04"].signature
+    validate(both, SETTINGS, tmp_path / "out", force=True)
+    assert SumsFile(tmp_path / "out" / "sums.nc").days["2018-06-04"].signature != before
+
+
+def test_other_rules_are_taken_without_comparing_anew(archive, tmp_path, monkeypatch, without_scores):
+    shutil.copytree(archive / "out", tmp_path / "out")
+    monkeypatch.setattr(running, "validate_day", None)
+    lenient = replace(SETTINGS, least_days=1, rules=Rules(views=3, days=3))
+    validate(sides(archive), lenient, tmp_path / "out")
+    assert settings_in(SumsFile(tmp_path / "out" / "sums.nc")) == lenient
+    with pytest.raises(StoreError, match="rules: least_days"):
+        combine([archive / "out", tmp_path / "out"], tmp_path / "both", draws=DRAWS)
 
 
 def test_other_settings_do_not_mix(archive, found):
@@ -209,29 +229,32 @@ def test_real_granules_at_the_pole_do_not_meet_a_radar_of_europe(archive, tmp_pa
 
 def test_times_that_do_not_meet_are_named_both(archive, tmp_path):
     imerg_archive(tmp_path / "imerg", "2019-01-01T00:00", 1)
-    with pytest.raises(ReadError, match=r"IMERG 2019-01-01T00:00.*radar 2018-06-04T21:00"):
+    with pytest.raises(ReadError, match=r"IMERG 2019-01-01T00:00.*radar 2018-06-04T22:30"):
         validate(Sides(str(tmp_path / "imerg"), str(archive / "radar")), SETTINGS, tmp_path / "out")
 
 
-def test_runs_are_not_mixed_untold(archive, tmp_path):
+def test_runs_are_not_mixed_untold(archive, tmp_path, without_scores):
     imerg_archive(tmp_path / "imerg", START, 1)
-    write(tmp_path / "imerg", granule("2018-06-04T21:30", 1), version="V07B", run="Early")
+    write(tmp_path / "imerg", granule("2018-06-04T23:00", 1), version="V07B", run="Early")
     both = Sides(str(tmp_path / "imerg"), str(archive / "radar"))
     with pytest.raises(ReadError, match="Early V07 and Final V07"):
         validate(both, SETTINGS, tmp_path / "out")
     mixed = Settings(by=(), thresholds=(0.1, 1.0), scales=(1,), mixed=True)
-    assert validate(both, mixed, tmp_path / "out", draws=DRAWS).facts["imerg"]["run"] == "Early, Final"
+    validate(both, mixed, tmp_path / "out")
+    assert SumsFile(tmp_path / "out" / "sums.nc").about["imerg"]["run"] == "Early, Final"
 
 
 def test_sides_in_the_wrong_order_are_told(archive):
     with pytest.raises((ReadError, GridError)):
         validate(Sides(str(archive / "radar"), str(archive / "radar")), SETTINGS, archive / "no")
+    with pytest.raises(ReadError, match="radar is wanted"):
+        validate(Sides(str(archive / "imerg"), str(archive / "imerg")), SETTINGS, archive / "no")
 
 
 def test_a_plan_counts_passes(archive):
     made = plan(sides(archive), SETTINGS)
-    assert made["half_hours"] == 8
-    assert made["passes"] == {"GMI": 2, "SSMIS": 2, "MHS": 1, "ATMS": 1}
+    assert made["half_hours"] == 6
+    assert made["passes"] == {"GMI": 1, "SSMIS": 1, "MHS": 1, "ATMS": 1}
     assert made["period"] == ["2018-06-04", "2018-06-05"]
 
 
@@ -248,3 +271,45 @@ def test_height_splits_cells(archive, tmp_path):
     cells = made.groups["scores/height"]["samples"].sel(population="all", comparison="mean", source="all")
     assert (cells.sel(height=["< 200", "1000–1500"]) > 50).all()
     assert np.isnan(cells.sel(height="200–500"))
+
+
+def long_radar(folder, minutes, start="2018-06-04T12:00"):
+    """Frames of so many minutes over an hour."""
+    step = np.timedelta64(minutes, "m")
+    stamps = np.datetime64(start, "ns") + np.arange(max(1, 60 // minutes)) * step
+    folder.mkdir()
+    made = radar(stamps, grid=RADAR, minutes=minutes, values=steady(stamps), missing=0)
+    made.to_netcdf(folder / "radar.nc", engine="h5netcdf")
+
+
+def test_frames_longer_than_a_pass_give_no_radar_at_the_pass(tmp_path):
+    """Half-hour frames would be a perfect floor: all cells are judged against the mean, and the facts say so."""
+    long_radar(tmp_path / "radar", 30)
+    imerg_archive(tmp_path / "imerg", "2018-06-04T12:00", 2)
+    settings = Settings(by=(), thresholds=(0.1, 1.0), scales=(1,))
+    made = validate(sides(tmp_path), settings, tmp_path / "out", draws=DRAWS)
+    samples = made.groups["scores/source"]["samples"].sel(population="all", source="microwave")
+    assert samples.sel(comparison="mean") > 50
+    assert not samples.sel(comparison=["overpass", "floor"]).fillna(0).any()
+    assert "30 minutes" in made.facts["left_out"][0]
+
+
+def test_frames_longer_than_the_half_hour_are_refused(tmp_path):
+    long_radar(tmp_path / "radar", 60)
+    imerg_archive(tmp_path / "imerg", "2018-06-04T12:00", 2)
+    with pytest.raises(ReadError, match="60 minutes"):
+        validate(sides(tmp_path), SETTINGS, tmp_path / "out")
+
+
+def test_simulated_archives_say_so(archive, found, tmp_path):
+    assert (found.facts["simulated"], found.facts["simulated_archives"], found.facts["world"]) == (True, ["imerg"], "")
+    (tmp_path / "radar" / "20180604").mkdir(parents=True)
+    (tmp_path / "truth.yaml").write_text("ondee: 1\nworld: {name: tiny}\n")
+    path = tmp_path / "radar" / "20180604" / "x.h5"
+    assert simulated(tmp_path / "imerg" / "x.HDF5", "PPS", path)["world"] == "tiny"
+    assert simulated(archive / "imerg" / "x", "PPS", archive / "radar" / "x") == {
+        "simulated": False,
+        "simulated_archives": [],
+        "world": "",
+    }
+    assert len(found.facts["commit"]) in (0, 40)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ondee.errors import ConfigError
-from ondee.validation.day import HalfHour
+from ondee.validation.half_hour import HalfHour
 from ondee.validation.passes import Passes
 from ondee.validation.settings import CUTS, Settings
 from ondee.validation.sources import ALL, MICROWAVE, name_of, ordered, sources_of

@@ -284,9 +284,38 @@ def test_the_shipped_worlds_can_be_made():
     [
         ({"centre": (179.5, 50.0)}, "meridian of 180"),
         ({"centre": (0.0, 85.0), "size": 2000}, "pole"),
+        ({"centre": (178.5, 10.0), "size": 128}, "beyond IMERG's grid"),
+        ({"centre": (0.0, 85.0), "size": 128}, "beyond IMERG's grid"),
     ],
 )
 def test_a_domain_that_cannot_be_seen_is_refused_before_the_work(tmp_path, domain, what):
     with pytest.raises(OndeeError, match=what):
-        simulate(World(domain=domain, seviri={}), tmp_path / "archive")
+        simulate(World(domain=domain, seviri={}, imerg={"margin": 50}), tmp_path / "archive")
     assert not (tmp_path / "archive").exists()
+
+
+_NO_SPACE = """
+import resource, signal, sys
+from ondee.errors import StoreError
+from ondee.world.archive import simulate
+from ondee.world.settings import World
+
+world = World(domain={"size": 64}, hours=1, truth=(), **{name: {} if name == sys.argv[2] else None for name in PARTS})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+try:
+    simulate(world, sys.argv[1])
+except StoreError as error:
+    print(error)
+""".replace("PARTS", "('radar', 'imerg', 'seviri')")
+
+
+@pytest.mark.parametrize("part", ["radar", "imerg", "seviri"])
+def test_a_disk_that_takes_no_more_gives_an_error_and_no_crash(tmp_path, part):
+    """The HDF5 library itself ends the process with a segmentation fault."""
+    command = [sys.executable, "-c", _NO_SPACE, str(tmp_path / "archive"), part]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    what, where, fix = done.stdout.strip().splitlines()
+    assert "cannot be written" in what and part in where and "make space" in fix
+    assert not [path for path in (tmp_path / "archive").rglob("*.part") if path.is_file()]

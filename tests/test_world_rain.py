@@ -40,6 +40,25 @@ def moved(field: np.ndarray, east: float, north: float) -> np.ndarray:
     return np.fft.ifft2(np.fft.fft2(field) * phase).real
 
 
+def test_frames_are_whole_and_their_own():
+    """A frame is what is assembled of its state; what is done to one shows in no other."""
+    made, kept = rain(PLANE, stamps(3), seed=7, regime="convective"), []
+    for frame, state in zip(made, states(PLANE, stamps(3), seed=7, regime="convective"), strict=True):
+        np.testing.assert_array_equal(frame["rain_rate"].values[0], state.rate)
+        assert frame["time"].values == state.time and frame["rain_rate"].dtype == np.float32
+        span = state.time - np.timedelta64(5, "m"), state.time
+        assert tuple(frame["time_bounds"].values[0]) == span and frame.attrs["seed"] == 7
+        assert frame["crs"].attrs == PLANE.coordinates()["crs"].attrs
+        assert frame["time"].attrs["label"] == "end" and frame["rain_rate"].attrs["units"] == "mm h-1"
+        assert Grid.of(frame) == PLANE and frame.indexes["time"][0] == state.time
+        kept.append((frame, state.rate.copy()))
+        for attributes in (frame.attrs, *(variable.attrs for variable in frame.variables.values())):
+            attributes |= {"seed": 8, "units": "K", "label": "start", "grid_mapping_name": "none"}
+        frame["rain_rate"].values[:] = np.nan_to_num(frame["rain_rate"].values) + 1
+    for frame, rate in kept:
+        np.testing.assert_array_equal(frame["rain_rate"].values[0], rate + 1)
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
     one, _ = rates(3, seed=7, regime="convective")
     two, _ = rates(3, seed=7, regime="convective")

@@ -17,11 +17,24 @@ import xarray as xr
 
 from ondee.errors import UnitError
 
-__all__ = ["VOCABULARY", "WET", "Quantity", "canonical", "refuse_mean", "require", "tag", "to_amount", "to_rate"]
+__all__ = [
+    "DEGREE",
+    "VOCABULARY",
+    "WET",
+    "Quantity",
+    "canonical",
+    "refuse_mean",
+    "require",
+    "tag",
+    "to_amount",
+    "to_rate",
+]
 
 
 WET = 0.1
 """Rain rate from which a pixel counts as wet, mm h-1."""
+DEGREE = 111.195
+"""Kilometres of a degree of a great circle, on a sphere of 6371 km."""
 
 
 @dataclass(frozen=True, slots=True)

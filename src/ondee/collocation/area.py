@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ondee.errors import GridError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
 
-__all__ = ["Weights", "cell_area", "weights"]
+__all__ = ["Weights", "cell_area", "response", "weights"]
 
 _NARROWEST, _WIDEST = 0.8, 10.0
 """Footprints that can be represented, in cells: a narrower one is hardly wider than the mean over a cell."""
@@ -212,12 +212,26 @@ def _compressed(
     )
 
 
-def _footprint_weights(source: Grid, target: Grid, width: float) -> Weights:
-    """Weights through a Gaussian response that reaches beyond the cell.
+def response(target: Grid, width: float) -> tuple[Grid, scipy.sparse.csr_array, scipy.sparse.csr_array]:
+    """A Gaussian response that reaches beyond the cell, as sums along either axis of a finer grid.
 
     The response is sampled on cells half as wide as the target's, out to three standard deviations. The mean over
     such a cell widens it by the variance of the cell, 1/12 of its squared width, which is taken off beforehand
     (Sheppard's correction).
+
+    Parameters
+    ----------
+    target
+        Grid of the instrument.
+    width
+        Full width at half maximum, in cells.
+
+    Returns
+    -------
+    fine : Grid
+        Cells half as wide, with a margin.
+    along_y, along_x : scipy.sparse.csr_array
+        Shares of the fine rows in each row, and of the fine columns in each column.
     """
     deviation = np.sqrt(width**2 / (8 * np.log(2)) - 0.5**2 / 12)
     margin = int(np.ceil(3 * deviation))
@@ -226,10 +240,14 @@ def _footprint_weights(source: Grid, target: Grid, width: float) -> Weights:
     offsets = (np.arange(-2 * margin, 2 * margin + 2) - 0.5) / 2
     profile = np.exp(-0.5 * (offsets / deviation) ** 2)
     profile /= profile.sum()
-    along_x = _response(target.nx, fine.nx, profile)
-    along_y = _response(target.ny, fine.ny, profile)
-    response = scipy.sparse.kron(along_y, along_x, format="csr")
-    matrix = (response @ _area_weights(source, fine).matrix()).tocoo()
+    return fine, _response(target.ny, fine.ny, profile), _response(target.nx, fine.nx, profile)
+
+
+def _footprint_weights(source: Grid, target: Grid, width: float) -> Weights:
+    """Weights through a Gaussian response."""
+    fine, along_y, along_x = response(target, width)
+    both = scipy.sparse.kron(along_y, along_x, format="csr")
+    matrix = (both @ _area_weights(source, fine).matrix()).tocoo()
     return _compressed(source, target, matrix.row, matrix.col, matrix.data)
 
 

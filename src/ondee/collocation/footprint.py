@@ -10,13 +10,13 @@ from scipy.ndimage import gaussian_filter
 
 from ondee.errors import ConfigError
 from ondee.grid import Grid
+from ondee.units import DEGREE
 
-__all__ = ["blur", "cell_size"]
+__all__ = ["FULL_WIDTH", "blur", "cell_size"]
 
-_TO_SIGMA = float(1 / np.sqrt(8 * np.log(2)))
-"""Standard deviation of a Gaussian in full widths at half maximum."""
-_DEGREE = 111.195
-"""Kilometres of a degree of a great circle, on a sphere of 6371 km."""
+FULL_WIDTH = np.sqrt(8 * np.log(2))
+"""Full width at half maximum of a Gaussian, in standard deviations."""
+_TO_SIGMA = float(1 / FULL_WIDTH)
 
 
 def cell_size(cells: Grid) -> tuple[float, float]:
@@ -36,7 +36,7 @@ def cell_size(cells: Grid) -> tuple[float, float]:
     if not cells.is_geographic:
         return cells.dy / 1000, cells.dx / 1000
     middle = np.deg2rad((cells.north + cells.south) / 2)
-    return cells.dy * _DEGREE, cells.dx * _DEGREE * float(np.cos(middle))
+    return cells.dy * DEGREE, cells.dx * DEGREE * float(np.cos(middle))
 
 
 def blur(values: NDArray[Any], cells: Grid, kilometres: float) -> NDArray[np.float32]:

@@ -29,6 +29,8 @@ __all__ = ["Demo", "demo", "show", "world_of"]
 AFTERNOONS, HOURS = 10, 3
 _FACTOR, _CELLS, _MINUTES = 1.5, 1.0, 10.0
 """Sizes of the planted faults: a factor, cells, minutes."""
+SETTINGS = Settings(minutes=(0, 10, 20, 30), cases=24)
+"""Of the validation: a dozen passes a sensor fill three classes of the minute, not six."""
 _ARCHIVE = ("radar", "imerg", "events", "truth.zarr", "truth.yaml")
 _RESULTS = ("world.yaml", "half-hours.yaml", "half-hours.zarr", "validation", "report.html")
 
@@ -139,15 +141,17 @@ def demo(
         _write(out / "half-hours.yaml", _store(world))
     simulate(world, out, workers=workers, force=force)
     build(out / "half-hours.yaml", workers=workers, force=force)
-    command = f"ondee validate {out}/imerg {out}/radar --out {out}/validation"
-    found = validate(
-        Sides(str(out / "imerg"), str(out / "radar")), Settings(), out / "validation", workers=workers, command=command
-    )
-    write_validation_report(out / "validation", check_target(out / "report.html", (".html",), force=True), force=True)
+    command = f"ondee demo --out {out} --size {size} --seed {seed}"
+    sides = Sides(str(out / "imerg"), str(out / "radar"))
+    found = validate(sides, SETTINGS, out / "validation", workers=workers, command=command)
+    planted = sizes(world.planted)
+    target = check_target(out / "report.html", (".html",), force=True)
+    write_validation_report(found, target, planted=planted, force=True)
     if not keep:
         _forget(out, _ARCHIVE)
-    every = list(outcomes(found.groups["sensors"], sizes(world.planted)))
+    every = list(outcomes(found.groups["sensors"], planted))
     told = tuple(one for one in every if one.planted is not None or one.verdict == "found")
+    told = tuple(sorted(told, key=lambda one: one.planted is None))
     return Demo(out / "report.html", told, len(every) - len(told))
 
 
@@ -164,7 +168,9 @@ def show(found: Demo, console: Console) -> None:
     from ondee.terminal import show_outcomes
 
     show_outcomes(found.outcomes, found.quiet, console)
-    console.print(f"The maps, the sensors by minute and every half hour: open {found.report}", highlight=False)
+    console.print(
+        f"\nOpen {found.report}: maps, sensors by minute, half hour by half hour.", highlight=False, soft_wrap=True
+    )
 
 
 def _store(world: World) -> dict[str, Any]:

@@ -10,20 +10,23 @@ import numpy as np
 import xarray as xr
 
 from ondee.errors import ConfigError
-from ondee.validation import Draws, Settings, Sides, Validation, combine, plan, validate
+from ondee.validation import Draws, Settings, Sides, Validation, combine, load_settings, plan, validate
 
 __all__ = ["combined", "described", "dry_run", "settings_of", "shard_of", "validation"]
 
 
-def settings_of(**given: Any) -> Settings:
-    """Settings, those that are not given at their defaults.
+def settings_of(config: Path | None = None, **given: Any) -> Settings:
+    """Settings of a file and of the command line, which overrides it; the rest at their defaults.
 
     Parameters
     ----------
+    config
+        YAML file; none where None.
     **given
         Fields of :class:`ondee.validation.Settings`; None and empty ones are not given.
     """
-    return Settings(**{name: value for name, value in given.items() if value is not None and value != ()})
+    chosen = {name: value for name, value in given.items() if value is not None and value != ()}
+    return load_settings(config, chosen)
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:

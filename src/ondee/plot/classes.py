@@ -26,10 +26,10 @@ CUTS = {
     "minute": "minute of the pass (min)",
     "age": "since the last microwave pass (min)",
     "infrared_weight": "weight of infrared (%)",
-    "quality_index": "quality index of IMERG (1)",
-    "wet_fraction": "radar: wet share of the cell (1)",
+    "quality_index": "quality index of IMERG",
+    "wet_fraction": "radar: wet share of the cell",
     "rain_maximum": "radar: maximum in the cell (mm h⁻¹)",
-    "rain_variability": "radar: variability in the cell (1)",
+    "rain_variability": "radar: variability in the cell (sd / mean)",
     "phase": "phase of the rain",
     "hour": "hour of the day (UTC)",
     "season": "season",
@@ -120,7 +120,7 @@ def draw_classes(
 
 
 def _limits(first: Axes, panels: Iterable[Axes], variable: str) -> None:
-    """Keep long intervals of small samples from flattening all else; values that leave the panel are written there."""
+    """Keep long intervals of small samples from flattening all else; an arrow points at those that leave the panel."""
     low, high = first.get_ylim()
     if variable != "relative_bias":
         held = [
@@ -130,16 +130,11 @@ def _limits(first: Axes, panels: Iterable[Axes], variable: str) -> None:
         return
     first.set_ylim(max(low, -100.0), min(high, _MOST_BIAS))
     for ax in panels:
-        for line in ax.lines:
+        for line in list(ax.lines):
             for x, y in zip(*(np.asarray(part, dtype=float) for part in line.get_data()), strict=True):
                 if y > _MOST_BIAS and line.get_marker() != "None":
-                    look: dict[str, Any] = {
-                        "ha": "center",
-                        "va": "top",
-                        "fontsize": "x-small",
-                        "color": line.get_color(),
-                    }
-                    ax.text(x, _MOST_BIAS, f"↑\n{y:.0f}", **look)
+                    mark: dict[str, Any] = {"marker": 6, "markersize": 4.5, "markeredgewidth": 0, "clip_on": False}
+                    ax.plot(x, 0.985 * _MOST_BIAS, color=line.get_color(), linestyle="none", zorder=6, **mark)
 
 
 def _families(result: Result, cuts: list[str], variable: str) -> list[str]:
@@ -189,7 +184,10 @@ def _panel(
             held = [part[chosen_ones] for part in curve]
             mark = {**look.mark(4), "markerfacecolor": face}
             bars: dict[str, Any] = {"elinewidth": 1.1, "linestyle": "none", "zorder": 4, **mark}
-            ax.errorbar(moved[chosen_ones], held[0], yerr=arms(*held)[:, :], color=look.colour, **bars)
+            drawn_bars = ax.errorbar(moved[chosen_ones], held[0], yerr=arms(*held)[:, :], color=look.colour, **bars)
+            if chosen_ones is not settled:
+                for bar in drawn_bars.lines[2]:
+                    bar.set_alpha(0.45)
     if variable == "relative_bias":
         ax.axhline(0, color=inks(style).muted, linewidth=0.6, zorder=1)
     crowded = sum(map(len, labels)) > 26

@@ -13,7 +13,7 @@ from ondee.errors import ConfigError
 from ondee.plot.findings import Result, class_of, group, sources_of
 from ondee.plot.palette import truth_ink
 from ondee.plot.series import series
-from ondee.plot.style import RAIN_COLOURS, UNOBSERVED, UNOBSERVED_HATCH, Style, inks, new_figure, save, styled
+from ondee.plot.style import RAIN_COLOURS, UNOBSERVED, Style, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -196,17 +196,19 @@ def _cell(
     ax: Axes, place: tuple[float, int], tall: float, heat: Heat, value: float, settled: bool, look: tuple[Any, Any]
 ) -> None:
     """Draw one cell, its value on its colour."""
+    from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
     row, column = place
     box: dict[str, Any] = {"linewidth": 1.0, "edgecolor": ax.get_facecolor(), "zorder": 2}
-    colour: Any = look[0](look[1](value)) if settled else UNOBSERVED
+    colour: Any = look[0](look[1](value)) if np.isfinite(value) else to_rgba(UNOBSERVED)
     if not settled:
-        box |= {"hatch": "//////", "edgecolor": UNOBSERVED_HATCH, "linewidth": 0.0}
+        colour = tuple(_PALE * np.asarray(colour) + (1 - _PALE) * np.asarray(to_rgba(UNOBSERVED)))
+        box |= {"hatch": "//////", "edgecolor": _HATCH, "linewidth": 0.0}
     ax.add_patch(Rectangle((column + 0.02, row + 0.03), 0.96, tall - 0.06, facecolor=colour, **box))
     if not np.isfinite(value):
         return
-    ink = "#777777" if not settled else _ink_on(np.asarray(colour))
+    ink = "#4a4a4a" if not settled else _ink_on(np.asarray(colour))
     words = ax.text(
         column + 0.5, row + tall / 2, printed(heat.variable, value), ha="center", va="center", color=ink, zorder=3
     )
@@ -214,7 +216,12 @@ def _cell(
     if not settled:
         from matplotlib.patheffects import withStroke
 
-        words.set_path_effects([withStroke(linewidth=2.0, foreground=UNOBSERVED)])
+        words.set_path_effects([withStroke(linewidth=2.0, foreground=colour)])
+
+
+_HATCH = "#626973"
+_PALE = 0.3
+"""Share of its colour that a cell keeps which is not resolved: enough to see a pattern, too little to trust it."""
 
 
 def _ink_on(colour: NDArray[np.float64]) -> str:
@@ -226,7 +233,7 @@ def _legend(figure: Figure, style: Style) -> None:
     """Say what the hatching means."""
     from matplotlib.patches import Patch
 
-    patch = Patch(facecolor=UNOBSERVED, hatch="//////", edgecolor=UNOBSERVED_HATCH, linewidth=0, label="not resolved")
+    patch = Patch(facecolor=UNOBSERVED, hatch="//////", edgecolor=_HATCH, linewidth=0, label="not resolved")
     figure.legend(
         handles=[patch],
         loc="outside upper right",

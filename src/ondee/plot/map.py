@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ondee.errors import ConfigError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, Region, transformer
 from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Scale, Style, member_of, new_figure, scale_of, styled
+from ondee.units import DEGREE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["coast_and_borders", "draw_map", "one_frame"]
 
-_DEGREE = 111.195
-"""Kilometres of one degree of latitude on the sphere of 6371 km."""
 _FAR = 120.0
 """Width of a region, degrees, from which lines are drawn thin."""
 _INK = "#222222"
@@ -400,7 +399,7 @@ def _draw_scale_bar(ax: Axes, grid: Grid) -> None:
 def _unit_per_kilometre(grid: Grid) -> float:
     """Units of x that one kilometre on the ground measures, in the middle of the map."""
     if grid.is_geographic:
-        return _aspect(grid) / _DEGREE
+        return _aspect(grid) / DEGREE
     if grid.is_local:
         return 1000.0
     import pyproj

@@ -120,6 +120,8 @@ def _lag_curves(ax: Axes, held: xr.Dataset, source: str, style: Style) -> None:
         if reference not in known:
             continue
         curve = series(held, "lag_correlation", source=source, comparison=reference)
+        if np.isfinite(curve.low).any():  # what too few passes reach has a value, but no interval
+            curve = curve._replace(value=np.where(np.isfinite(curve.low), curve.value, np.nan))
         ax.fill_between(lags, curve.low, curve.high, color=look["color"], alpha=0.15, linewidth=0)
         ax.plot(lags, curve.value, linewidth=1.3, **look)
         if np.isfinite(curve.value).any():
@@ -268,7 +270,7 @@ def _displacement(ax: Axes, east: Finding | None, north: Finding | None, style: 
         for ink, width in (("#ffffff", 2.6), (colour, 1.2)):
             ring: dict[str, Any] = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": width}
             ax.plot(east.value, north.value, marker="o", markeredgecolor=ink, zorder=5, **ring)
-    words = ", ".join(signed(value) for value in (east.value, north.value))
+    words = f"east {signed(east.value)}, north {signed(north.value)}"
     ax.annotate(
         words,
         (1, 1),

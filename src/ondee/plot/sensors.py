@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ __all__ = ["draw_faults"]
 
 _VERDICTS = (
     ("found", "fault: beyond the tolerance"),
-    ("clear", "clear: narrow and reaches it"),
+    ("clear", "clear: narrow, reaches the tolerance"),
     ("not resolved", "not resolved"),
 )
 
@@ -30,6 +31,7 @@ def draw_faults(
     result: Result,
     path: str | Path | None = None,
     *,
+    planted: Mapping[tuple[str, str], float] | None = None,
     style: Style = "paper",
     force: bool = False,
 ) -> Figure:
@@ -43,6 +45,8 @@ def draw_faults(
         Groups of a validation; ``sensors`` is drawn.
     path
         Where to save the figure; not saved where None.
+    planted
+        True size of faults by sensor and kind: an arrow points at each.
     style
         ``paper`` or ``screen``.
     force
@@ -66,9 +70,11 @@ def draw_faults(
         for ax, kind in zip(panels, kinds, strict=True):
             for reference, held in entries.items():
                 _forest(ax, [entry for entry in held if entry.kind == kind], sources, reference == "mean", style)
-            _forest_ground(ax, [entry for entry in told if entry.kind == kind], sources, style)
+            true = {source: size for (source, own), size in (planted or {}).items() if own == kind}
+            _forest_ground(ax, [entry for entry in told if entry.kind == kind], sources, style, list(true.values()))
+            _arrows(ax, true, sources, style)
         panels[0].set_yticks(range(len(sources)), sources)
-        _verdict_legend(figure, style, any(entries["mean"]))
+        _verdict_legend(figure, style, any(entries["mean"]), bool(planted))
         figure.get_layout_engine().set(w_pad=0.05, wspace=0.03)  # type: ignore[union-attr, call-arg]
     if path is not None:
         save(figure, path, force=force)
@@ -97,7 +103,15 @@ def _forest(ax: Axes, entries: list[Finding], sources: list[str], second: bool, 
         )
 
 
-def _forest_ground(ax: Axes, entries: list[Finding], sources: list[str], style: Style) -> None:
+def _arrows(ax: Axes, true: Mapping[str, float], sources: list[str], style: Style) -> None:
+    """Point from above at the true size of what was planted."""
+    for source, size in true.items():
+        if source in sources:
+            look: dict[str, Any] = {"marker": "v", "markersize": 4.5, "markeredgewidth": 0, "linestyle": "none"}
+            ax.plot(size, sources.index(source) - 0.36, color=truth_ink(style), zorder=5, **look)
+
+
+def _forest_ground(ax: Axes, entries: list[Finding], sources: list[str], style: Style, more: list[float]) -> None:
     """Set the axis of one kind, its tolerance and the line of no fault."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -108,6 +122,7 @@ def _forest_ground(ax: Axes, entries: list[Finding], sources: list[str], style: 
     low, high = about.band(tolerance) if np.isfinite(tolerance) else (about.neutral, about.neutral)
     ax.axvspan(low, high, color=muted, alpha=0.16, linewidth=0, zorder=0)
     ends = [number for entry in entries for number in (entry.low, entry.value, entry.high) if np.isfinite(number)]
+    ends += more
     if about.name == "bias":
         held = [number for number in (*ends, low, high) if number > 0]
         reach = max(1.3, 1.08 * max(max(held), 1 / min(held)))
@@ -143,7 +158,7 @@ _AXES = {
 }
 
 
-def _verdict_legend(figure: Figure, style: Style, second: bool) -> None:
+def _verdict_legend(figure: Figure, style: Style, second: bool, planted: bool) -> None:
     """Name the colours above the panels."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -158,6 +173,9 @@ def _verdict_legend(figure: Figure, style: Style, second: bool) -> None:
     if second:
         look: dict[str, Any] = {"color": truth_ink(style), "linewidth": 0.8, "marker": "o", "markersize": 3}
         handles.append(Line2D([], [], markerfacecolor=ground, label="against the half-hour mean", **look))
+    if planted:
+        mark: dict[str, Any] = {"linestyle": "none", "marker": "v", "markersize": 4.5, "markeredgewidth": 0}
+        handles.append(Line2D([], [], color=truth_ink(style), label="planted", **mark))
     figure.legend(
         handles=handles, loc="outside upper left", ncols=3, frameon=False, borderaxespad=0.0, handlelength=1.8
     )

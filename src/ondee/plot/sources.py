@@ -210,8 +210,12 @@ def _fractions(ax: Axes, page: Sheet, found: xr.Dataset, names: list[str]) -> No
         chosen = {"comparison": _comparison(found, "fractions_skill_score", name), "threshold": threshold}
         curve = series(found, "fractions_skill_score", source=name, **chosen)
         look = page.looks[name]
-        ax.fill_between(widths, curve.low, curve.high, color=look.colour, alpha=0.10, linewidth=0)
-        ax.plot(widths, curve.value, **look.line(), **look.mark(3.5 * page.scale), linewidth=1.3)
+        moved = widths * 1.018 ** (names.index(name) - (len(names) - 1) / 2)
+        mark = look.mark(3.5 * page.scale)
+        ax.plot(moved, curve.value, **look.line(), **mark, linewidth=1.3)
+        ax.errorbar(
+            moved, curve.value, yerr=arms(*curve), color=look.colour, linestyle="none", elinewidth=0.8, zorder=1
+        )
     plain_decades(ax, "x")
     ax.set_xlim(widths[0] / 1.1, widths[-1] * 1.1)
     ax.set_ylim(0, 1)

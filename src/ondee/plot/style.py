@@ -319,7 +319,7 @@ def encoded_all(figure: Figure, suffixes: Sequence[str]) -> dict[str, bytes]:
         Kinds of file, as for :func:`encoded`.
     """
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # "none" would keep a stand-in, for which every file is drawn twice
     canvas: Any = figure.canvas
     box = figure.get_tightbbox(canvas.get_renderer()).padded(0.05)
     made = {}

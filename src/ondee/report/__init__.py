@@ -1,4 +1,4 @@
-"""A verification as one HTML file that needs nothing else, and as a table."""
+"""A verification or a validation as one HTML file that needs nothing else, and as a table."""
 
 from ondee.report.gallery import draw_all
 from ondee.report.page import write_report

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ondee.errors import ConfigError
 from ondee.plot.classes import draw_classes
 from ondee.plot.findings import Result
 from ondee.plot.heat import draw_minutes
 from ondee.plot.scans import draw_displacements, draw_lags
-from ondee.plot.score_maps import draw_score_maps
+from ondee.plot.score_maps import draw_score_maps, gathered
 from ondee.plot.sensors import draw_faults
 from ondee.plot.sources import draw_parts, draw_scales
 from ondee.plot.style import Style
 from ondee.report.gallery import Picture, level_of
+from ondee.report.truth import Planted
+from ondee.report.wording import counted
+from ondee.report.wording import gathered as enumerated
 
 __all__ = ["exhibits"]
 
@@ -28,7 +33,7 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[..., Any], dict[str, str], str], .
         "Each sensor's gain (1 is right), the displacement of its rain and the error of its clock, with {level} "
         "intervals; shaded is the tolerance. A fault counts as found only where the whole interval lies beyond the "
         "tolerance. Large marks: against the radar at the minute of the pass; small ones: against the half-hour mean, "
-        "which knows less.",
+        "which knows less.{planted}",
     ),
     (
         "minutes",
@@ -36,10 +41,10 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[..., Any], dict[str, str], str], .
         "Sensors by the minute of their pass",
         draw_minutes,
         {},
-        "Scores against the radar at the overpass. Brown is too little rain, blue too much; darker is more for the "
-        "rest. Hatched grey is not resolved: too few passes or days, or too wide an interval. The sampling floor "
-        "below is the radar at the minute of the pass judged against its own half-hour mean: what a perfect snapshot "
-        "would score if it were compared with the mean.",
+        "Scores against the radar at the overpass, by the minute of the pass after the start of the half hour. Brown "
+        "is too little rain, blue too much; darker is more for the rest. Hatched is not resolved: too few passes or "
+        "days, or too wide an interval; the number is then a hint. The sampling floor is another comparison: the radar "
+        "at the minute of the pass against its own half-hour mean, what a perfect snapshot would score.",
     ),
     (
         "timing",
@@ -66,9 +71,9 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[..., Any], dict[str, str], str], .
         "All estimates against the half-hour mean",
         draw_score_maps,
         {"comparison": "mean", "source": "all"},
-        "Bias, correlation, detection and false alarms of every cell. Pale and dotted: an error that is not told from "
-        "the tolerance when all cells are tested together (Benjamini and Yekutieli), or too few days with rain. "
-        "Hatched grey: not observed.",
+        "Bias, correlation, detection and false alarms of every cell. Without a dot: an error beyond the tolerance "
+        "that stands when all cells are tested together (Benjamini and Yekutieli). Pale and dotted: none that could "
+        "be told from a tolerable one on so few days. Hatched grey: not observed. {settled}",
     ),
     (
         "maps",
@@ -77,7 +82,7 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[..., Any], dict[str, str], str], .
         draw_score_maps,
         {"comparison": "overpass", "source": "microwave"},
         "The same for cells that a microwave sensor saw, against the radar of that minute: what is left when sampling "
-        "is out of the way.",
+        "is out of the way. {settled}",
     ),
     (
         "sources",
@@ -94,10 +99,8 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[..., Any], dict[str, str], str], .
         "How far one must step back",
         draw_scales,
         {},
-        "Left: fractions skill score in windows of growing size, 1 is perfect. Right: coherence with the radar by "
-        "wavelength; the mark on the line of √½ is the effective resolution, from which on all longer waves are at "
-        "least half right. A curve without a mark never gets there. Sensors are judged by the radar at the overpass, "
-        "the rest by the half-hour mean. Bands are {level} intervals.",
+        "Fractions skill score in windows of growing size; 1 is perfect.{coherence} Sensors are judged by the radar at "
+        "the overpass, all else by the half-hour mean, “all” as well. Bars and bands are {level} intervals.",
     ),
     (
         "strata",
@@ -115,13 +118,14 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[..., Any], dict[str, str], str], .
         "When it works: relative bias",
         draw_classes,
         {"variable": "relative_bias"},
-        "As above; 0 is right, 50 % is half too much. In classes of the rain that the radar saw the bias falls from "
-        "left to right even for a perfect random error: heavy classes hold the radar's own chance maxima.",
+        "As above; 0 is right, 50 % is half too much, an arrow at the top is more than 200 %. In classes of "
+        "the rain that the radar saw the bias falls from left to right even for a perfect random error: heavy classes "
+        "hold the radar's own chance maxima.",
     ),
 )
 
 
-def exhibits(result: Result, facts: Mapping[str, Any]) -> Iterator[tuple[str, Picture]]:
+def exhibits(result: Result, facts: Mapping[str, Any], planted: Planted | None = None) -> Iterator[tuple[str, Picture]]:
     """Section and picture of all figures; drawing one raises where the validation does not allow it.
 
     Parameters
@@ -130,13 +134,59 @@ def exhibits(result: Result, facts: Mapping[str, Any]) -> Iterator[tuple[str, Pi
         Groups of a validation.
     facts
         With the level of the intervals.
+    planted
+        What was planted, where the truth is known.
     """
     for place, name, title, draw, chosen, caption in _ENTRIES:
         told = caption.replace("{level}", level_of(facts))
-        yield place, Picture(name, title, told, _waiting(draw, result, chosen))
+        if "{settled}" in told:
+            told = told.replace("{settled}", _settled(result, chosen["comparison"], chosen["source"])).rstrip()
+        told = told.replace("{coherence}", _COHERENCE if _held(result, "spectral_coherence") else "")
+        told = told.replace("{planted}", " Arrows point at what was planted." if planted else "")
+        given: dict[str, Any] = chosen | ({"planted": planted} if draw is draw_faults else {})
+        yield place, Picture(name, title, told, _waiting(draw, result, given))
 
 
-def _waiting(draw: Callable[..., Any], result: Result, chosen: Mapping[str, str]) -> Callable[[Style], Any]:
+_COHERENCE = (
+    " Right: coherence with the radar by wavelength; the mark on the line of √½ is the effective resolution, from "
+    "which on all longer waves are at least half right. A curve without a mark never gets there."
+)
+
+
+def _held(result: Result, name: str) -> bool:
+    """Whether a score by source is defined anywhere."""
+    found = result.get("scores/source")
+    return found is not None and name in found and bool(np.isfinite(found[name].values.astype(float)).any())
+
+
+def _settled(result: Result, comparison: str, source: str) -> str:
+    """How many cells of a map are resolved, by score."""
+    maps = result.get("maps")
+    if maps is None:
+        return ""
+    chosen = {"comparison": comparison} | ({gathered(maps): source} if gathered(maps) else {})
+    held = maps.sel(chosen)
+    parts, cells = [], 0
+    for name, words in _MAPPED.items():
+        if name in held and f"{name}_resolved" in held:
+            known = np.isfinite(held[name].values)
+            cells = max(cells, int(known.sum()))
+            parts.append((words, int((known & held[f"{name}_resolved"].values.astype(bool)).sum())))
+    if not cells:
+        return ""
+    told = enumerated([f"{count} in {words}" for words, count in parts if count])
+    return f"Beyond the tolerance are, of {counted(cells, 'cell')}: {told or 'none in any score'}."
+
+
+_MAPPED = {
+    "relative_bias": "bias",
+    "correlation": "correlation",
+    "probability_of_detection": "detection",
+    "false_alarm_ratio": "false alarms",
+}
+
+
+def _waiting(draw: Callable[..., Any], result: Result, chosen: Mapping[str, Any]) -> Callable[[Style], Any]:
     """A figure function that waits for its style, and gives None where there is nothing to draw."""
 
     def call(style: Style) -> Any:

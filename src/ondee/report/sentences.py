@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ondee.plot.findings import Finding, Result, class_of, findings, in_order, judged, sources_of
+from ondee.plot.findings import Finding, Result, class_of, findings, judged, sources_of
 from ondee.plot.series import Series, series
+from ondee.report.sampling import sampling_words
 from ondee.report.wording import counted, evidence_words, gain_words, gathered, plainly
 from ondee.validation.faults import Rules
 
@@ -51,7 +52,7 @@ def summary(result: Result) -> list[Sentence]:
         *_clear(entries),
         *_open(entries, result),
         *_reference(result),
-        *_floor(result),
+        *(Sentence("floor", text) for text in sampling_words(result)),
         *_minutes(result),
     ]
     return parts or [Sentence("open", "Nothing could be scored: no half hour has both IMERG and radar rain.")]
@@ -105,7 +106,7 @@ def _clear(entries: Sequence[Finding]) -> list[Sentence]:
     return [
         Sentence(
             "clear",
-            f"No sign of a fault, by narrow intervals that reach the tolerance ({_tolerances(used)}): "
+            f"Clear, by intervals that are narrow and reach into the tolerance ({_tolerances(used)}): "
             f"{'; '.join(told)}.",
         )
     ]
@@ -189,9 +190,9 @@ def _widest(result: Result, kind: str) -> float:
 
 def _more(entry: Finding, widest: float) -> int:
     """Passes that are missing until the interval is narrow enough, if it shrinks as 1/√passes."""
-    if not np.isfinite([entry.low, entry.high]).all() or (entry.kind == "bias" and entry.low <= 0):
+    half = _half(entry)
+    if not np.isfinite(half):
         return 0
-    half = 0.5 * (np.log(entry.high / entry.low) if entry.kind == "bias" else entry.high - entry.low)
     reach = np.log1p(widest) if entry.kind == "bias" else widest
     more = entry.views * ((half / reach) ** 2 - 1)
     return _rounded(float(more)) if more > 0 else 0
@@ -210,98 +211,47 @@ def _rounded(count: float) -> int:
 
 
 def _reference(result: Result) -> list[Sentence]:
-    """How many of the faults the half-hour mean alone would have shown."""
+    """How many of the faults the half-hour mean alone would have shown, and how much wider its intervals are."""
     sharp = [entry for entry in findings(result) if entry.verdict == "found"]
-    blunt = {(entry.source, entry.kind): entry.verdict for entry in findings(result, "mean")}
+    blunt = {(entry.source, entry.kind): entry for entry in findings(result, "mean")}
     if not sharp or not blunt:
         return []
-    held = sum(blunt.get((entry.source, entry.kind)) == "found" for entry in sharp)
+    missed = [entry for entry in sharp if getattr(blunt.get((entry.source, entry.kind)), "verdict", "") != "found"]
+    held = len(sharp) - len(missed)
     if len(sharp) == 1:
-        also = "also" if held else "not"
-        return [Sentence("reference", f"With the half-hour mean of the radar alone this fault is {also} found.")]
-    much = f"all {held} of these" if held == len(sharp) else f"{held or 'none'} of these {len(sharp)}"
-    text = f"With the half-hour mean of the radar alone {much} faults {'is' if held < 2 else 'are'} found."
-    return [Sentence("reference", text)]
-
-
-# ---- the sampling floor
-
-
-def _floor(result: Result) -> list[Sentence]:
-    """How much of the squared error against the half-hour mean a perfect snapshot has too."""
-    found = result.get("scores/source")
-    if found is None or not {"mean", "floor"} <= set(found["comparison"].values.astype(str)):
-        return []
-    if "root_mean_square_error" not in found:
-        return []
-    shares = {}
-    for source in sources_of(found, "root_mean_square_error", sensors=True):
-        floor, whole = (
-            series(found, "root_mean_square_error", source=source, comparison=comparison, population="all")
-            for comparison in ("floor", "mean")
-        )
-        share = _share(floor, whole)
-        if np.isfinite(share.value):
-            shares[source] = share
-    what = "of the squared error against the half-hour mean"
-    told = {source: share for source, share in shares.items() if float(share.high - share.low) <= _WIDEST_SHARE}
-    if not told:
-        text = f"How much {what} sampling alone explains is not resolved: the intervals are too wide."
-        return [Sentence("floor", text)] if shares else []
-    order = sorted(told, key=lambda source: float(told[source].value))
-    least, most = order[0], order[-1]
-    if len(order) == 1 or _part(told[least]) == _part(told[most]):
-        text = f"Sampling alone explains {_part(told[most])} {what} for {gathered(in_order(order))}"
+        told = f"this fault is {'also' if held else 'not'} found"
+    elif not missed:
+        told = f"all {held} of these faults are found"
     else:
-        ends = f"{_part(told[least])} ({least}) to {_part(told[most])} ({most})"
-        text = f"Sampling alone explains {ends} {what}"
-    rest = [source for source in shares if source not in told]
-    more = f" For {gathered(rest)} that share is not resolved." if rest else ""
-    return [Sentence("floor", f"{text}: the radar itself, seen at the minute of the pass, errs as much.{more}")]
+        told = f"{held or 'none'} of these {len(sharp)} faults {'is' if held < 2 else 'are'} found"
+        lost = [f"the {_KIND_WORDS[entry.kind]} of {entry.source}" for entry in missed]
+        told += f", not {gathered(lost)}" if held else ""
+    return [Sentence("reference", f"With the half-hour mean of the radar alone {told}{_wider(result, blunt)}.")]
 
 
-_WIDEST_SHARE = 0.5
-"""Width of the interval of a share from which nothing is said."""
+def _wider(result: Result, blunt: Mapping[tuple[str, str], Finding]) -> str:
+    """How much wider the intervals of the half-hour mean are, in the median over sensors and kinds."""
+    ratios = []
+    for entry in findings(result):
+        other = blunt.get((entry.source, entry.kind))
+        widths = [_half(one) for one in (entry, other) if one is not None]
+        if len(widths) == 2 and np.isfinite(widths).all() and min(widths) > 0:
+            ratios.append(widths[1] / widths[0])
+    if len(ratios) < _FEWEST_RATIOS:
+        return ""
+    middle = float(np.median(ratios))
+    return f"; its intervals are {middle:.1f} times as wide (median of {len(ratios)})" if middle > 1.05 else ""
 
 
-def _share(floor: Series, whole: Series) -> Series:
-    """Squared error of the floor over that of the estimate, at most 1.
-
-    Its interval is that of two independent errors; they are positively correlated, so it is wider than it need be. The
-    share is not known where either interval is not.
-    """
-    ends = np.array([[float(part) for part in one] for one in (floor, whole)])
-    if not np.isfinite(ends).all() or (ends <= 0).any():
-        return Series(*(np.array(np.nan) for _ in range(3)))
-    ratio = 2 * float(np.log(ends[0, 0] / ends[1, 0]))
-    half = float(np.hypot(*np.log(ends[:, 2] / ends[:, 1])))
-    return Series(*(np.array(min(1.0, float(np.exp(ratio + side * half)))) for side in (0, -1, 1)))
+_FEWEST_RATIOS = 4
+"""Pairs of intervals of which a median is worth telling."""
 
 
-_FRACTIONS = (
-    (0.1, "a tenth"),
-    (0.2, "a fifth"),
-    (0.25, "a quarter"),
-    (1 / 3, "a third"),
-    (0.4, "two fifths"),
-    (0.5, "half"),
-    (0.6, "three fifths"),
-    (2 / 3, "two thirds"),
-    (0.75, "three quarters"),
-    (0.9, "nine tenths"),
-)
-
-
-def _part(share: Series) -> str:
-    """A share in words, with its range in percent where it is known."""
-    value = float(share.value)
-    if value < 0.07:
-        words = "less than a tenth"
-    elif value > 0.95:
-        words = "about all"
-    else:
-        words = "about " + min(_FRACTIONS, key=lambda entry: abs(entry[0] - value))[1]
-    return f"{words} [{100 * float(share.low):.0f}, {100 * float(share.high):.0f} %]"
+def _half(entry: Finding) -> float:
+    """Half the width of an interval, of a gain in logarithms; NaN where there is none."""
+    if not np.isfinite([entry.low, entry.high]).all() or (entry.kind == "bias" and entry.low <= 0):
+        return float("nan")
+    return 0.5 * float(np.log(entry.high / entry.low) if entry.kind == "bias" else entry.high - entry.low)
 
 
 # ---- the minute
@@ -314,16 +264,35 @@ def _minutes(result: Result) -> list[Sentence]:
         return []
     source = "microwave" if "microwave" in found["source"].values.astype(str) else "all"
     dimension, labels = class_of(found, "minute")
-    made = []
-    for comparison, words in (("mean", "half-hour mean"), ("overpass", "radar at the overpass")):
+    made: list[Sentence] = []
+    level: list[str] = []
+    few = 0
+    for comparison, (lead, words) in _AGREEING.items():
         if comparison not in found["comparison"].values.astype(str):
             continue
         curve = series(found, "correlation", source=source, comparison=comparison, population="all")
-        settled = np.isfinite(curve.value) & _settled(found, comparison, source, dimension)
-        made += _best_and_worst(curve, settled, labels, words)
+        places = np.flatnonzero(np.isfinite(curve.value) & _settled(found, comparison, source, dimension))
+        if places.size < 2:
+            few += int(np.isfinite(curve.value).any() and len(labels) > 1)
+        elif ends := _best_and_worst(curve, places, labels):
+            made.append(Sentence("minute", f"{lead} best {ends[0]} and worst {ends[1]}."))
+        else:
+            level.append(words)
+    if level:
+        text = f"No minute of the half hour stands out {gathered(level)}: the intervals of best and worst overlap."
+        made.append(Sentence("minute", text))
+    if few and not made:
+        text = "At which minute of the half hour passes agree best with the radar is not resolved: too few rainy days."
+        made.append(Sentence("minute", text))
     return made + _uneven(found, dimension, labels)
 
 
+_AGREEING = {
+    "mean": ("Against the half-hour mean, microwave passes agree", "against the half-hour mean"),
+    "overpass": ("Against the radar at the overpass, microwave passes agree", "against the radar at the overpass"),
+    "floor": ("A perfect snapshot (the sampling floor) agrees with the half-hour mean", "for a perfect snapshot"),
+}
+"""Comparison → start of a sentence, and what it is called among others."""
 _NAMED = 0.1
 """Relative bias that is worth a sentence: the whole interval lies beyond it."""
 
@@ -363,19 +332,13 @@ def _amount(bias: Series, place: int) -> str:
     return gain_words(Finding("", "bias", 1 + value, 1 + low, 1 + high, np.nan, "found", 0, 0))
 
 
-def _best_and_worst(curve: Series, settled: Settled, labels: Sequence[str], words: str) -> list[Sentence]:
-    """One sentence on the minutes, if two classes at least are resolved."""
-    places = np.flatnonzero(settled)
-    if places.size < 2:
-        return []
+def _best_and_worst(curve: Series, places: NDArray[np.intp], labels: Sequence[str]) -> list[str]:
+    """Best and worst class of minutes in words; nothing where their intervals overlap."""
     best, worst = int(places[np.argmax(curve.value[places])]), int(places[np.argmin(curve.value[places])])
-    if not (curve.low[best] > curve.high[worst]):
-        text = f"No minute of the half hour stands out against the {words}: the intervals of best and worst overlap."
-        return [Sentence("minute", text)]
-    told = [
+    if not curve.low[best] > curve.high[worst]:
+        return []
+    return [
         f"in minutes {labels[place]} (correlation {curve.value[place]:.2f} "
         f"[{curve.low[place]:.2f}, {curve.high[place]:.2f}])".replace("-", "−")
         for place in (best, worst)
     ]
-    text = f"Against the {words}, microwave passes agree best {told[0]} and worst {told[1]}."
-    return [Sentence("minute", text)]

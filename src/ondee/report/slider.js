@@ -135,8 +135,32 @@
     if (!about.geographic) return `${(x / 1000).toFixed(0)} km east, ${(y / 1000).toFixed(0)} km north`;
     return `${Math.abs(x).toFixed(2)}° ${x < 0 ? "W" : "E"}, ${Math.abs(y).toFixed(2)}° ${y < 0 ? "S" : "N"}`;
   };
+  const summed = () => {
+    const seen = new Map();
+    let first = 255;
+    let last = -1;
+    const sums = { count: 0, rain_rate: 0, radar_mean: 0 };
+    for (let at = now * size; at < (now + 1) * size; at += 1) {
+      const name = sources[held.source[at]];
+      if (name) seen.set(name[0], (seen.get(name[0]) || 0) + 1);
+      if (passed(at) && held.minute[at] !== 255) {
+        first = Math.min(first, held.minute[at]);
+        last = Math.max(last, held.minute[at]);
+      }
+      const pair = [rain("rain_rate", at), rain("radar_mean", at)];
+      if (pair.some(Number.isNaN)) continue;
+      sums.count += 1;
+      sums.rain_rate += pair[0];
+      sums.radar_mean += pair[1];
+    }
+    const names = [...seen].sort((one, other) => other[1] - one[1]).map(([name]) => name).join(", ");
+    const minutes = last < 0 ? "" : first === last ? `, minute ${first} of the half hour` : `, minutes ${first} to ${last} of the half hour`;
+    const mean = (name) => `${(sums[name] / sums.count).toFixed(2)} ${about.unit}`;
+    const rains = sums.count ? ` · mean over ${sums.count} cells that both saw: IMERG ${mean("rain_rate")}, radar ${mean("radar_mean")}` : "";
+    root.querySelector(".summed").textContent = `${names || "no source"}${minutes}${rains}`;
+  };
   const reading = () => {
-    if (cross === null) { say("Point at a map, or tap it, to read its values."); return; }
+    if (cross === null) { say("Point at a map, or tap it, to read the values of a cell."); return; }
     const at = now * size + cross;
     const known = sources[held.source[at]];
     const minute = value("minute", at);
@@ -162,6 +186,7 @@
     for (const name of canvases.keys()) draw(name);
     root.dataset.step = String(now);
     root.dataset.checksum = String(check);
+    summed();
     reading();
   };
   let clock = null;

@@ -93,6 +93,7 @@ def slider(cases: xr.Dataset) -> str:
         f"<output>{escape(about['times'][0])}</output>\n"
         '<label>difference against <select><option value="radar_mean">the mean of the half hour</option>'
         '<option value="radar_overpass">the overpass</option></select></label>\n</div>\n'
+        '<p class="summed"></p>\n'
         '<p class="reading" aria-live="polite">The maps are drawn by a script of this page.</p>\n'
         f'<div class="maps">\n{maps}\n</div>\n'
         f'<script type="application/json" id="slider-data">{held}</script>\n'

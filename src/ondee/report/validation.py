@@ -16,11 +16,12 @@ from ondee.plot.heat import heat_of, printed
 from ondee.plot.style import Style, encoded_all, styled
 from ondee.report.exhibits import exhibits
 from ondee.report.gallery import Picture, level_of
+from ondee.report.opening import citations, header, title_of
 from ondee.report.parts import blindness, definitions, document, image, is_told, section, table, told
 from ondee.report.sentences import Sentence, summary
 from ondee.report.slider import STEP, script, slider
 from ondee.report.table import shown_value
-from ondee.report.wording import counted
+from ondee.report.truth import Planted, planted_of, planted_words, truth_words
 from ondee.score import SCORES
 from ondee.validation.result import Validation, read_validation
 
@@ -56,13 +57,12 @@ _HEADINGS = (
     ("sources", "By source"),
     ("strata", "Strata"),
 )
-_NAMES = {"relative_bias": "Relative bias, %", "correlation": "Correlation"}
-_MORE = {
+_NAMES = {
+    "relative_bias": "Relative bias, %",
+    "correlation": "Correlation",
     "probability_of_detection": "Detected (POD), ≥ 0.1 mm/h",
     "false_alarm_ratio": "False alarms (FAR), ≥ 0.1 mm/h",
 }
-_DOIS = {"Early": "10.5067/GPM/IMERG/3B-HH-E/07", "Late": "10.5067/GPM/IMERG/3B-HH-L/07"}
-_FINAL = "10.5067/GPM/IMERG/3B-HH/07"
 
 
 def write_validation_report(
@@ -70,6 +70,7 @@ def write_validation_report(
     path: str | Path,
     *,
     figures: str | Path | None = None,
+    planted: Planted | None = None,
     style: Style = "paper",
     force: bool = False,
 ) -> Path:
@@ -85,6 +86,8 @@ def write_validation_report(
         Ends in ``.html``.
     figures
         Folder of the figures; ``figures`` beside `path` where None.
+    planted
+        True size of each fault by sensor and kind, where the truth is known: the page then says what was planted.
     style
         ``paper`` or ``screen``: how the figures look.
     force
@@ -105,19 +108,21 @@ def write_validation_report(
     made = result if isinstance(result, Validation) else read_validation(result)
     folder = Path(figures) if figures is not None else target.parent / "figures"
     with styled(style):
-        drawn = _drawn(made, folder, target.parent, style, force)
-        text = _page(made.groups, made.facts, drawn, style)
+        drawn = _drawn(made, folder, target.parent, planted, style, force)
+        text = _page(made.groups, made.facts, drawn, planted, style)
     with whole(target, force=force) as draft:
         draft.write_text(text, encoding="utf-8")
     return target
 
 
-def _drawn(made: Validation, folder: Path, beside: Path, style: Style, force: bool) -> dict[str, list[str]]:
+def _drawn(
+    made: Validation, folder: Path, beside: Path, planted: Planted | None, style: Style, force: bool
+) -> dict[str, list[str]]:
     """Draw and save every figure; give those of each section as HTML."""
     parts: dict[str, list[str]] = {}
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for place, picture in exhibits(made.groups, made.facts):
+    for place, picture in exhibits(made.groups, made.facts, planted):
         figure = picture.draw(style)
         if figure is None:
             continue
@@ -145,9 +150,14 @@ def _figure(picture: Picture, held: Mapping[str, bytes], folder: Path, beside: P
     )
 
 
-def _page(groups: Result, facts: Mapping[str, Any], drawn: Mapping[str, Sequence[str]], style: Style) -> str:
+def _page(
+    groups: Result,
+    facts: Mapping[str, Any],
+    drawn: Mapping[str, Sequence[str]],
+    planted: Planted | None,
+    style: Style,
+) -> str:
     """Put the page together."""
-    title = str(facts.get("title") or "Satellite rain against radar")
     sections = {name: list(parts) for name, parts in drawn.items()}
     minutes = _minutes(groups)
     if minutes:
@@ -155,37 +165,36 @@ def _page(groups: Result, facts: Mapping[str, Any], drawn: Mapping[str, Sequence
     if "cases" in groups and groups["cases"].sizes.get("time", 0):
         sections["half-hours"] = [_slider(groups["cases"])]
     entries = judged(groups)
-    body = [_header(title, facts, [name for name, _ in _HEADINGS if name in sections])]
-    body.append(section("summary", "Summary", _summary(summary(groups))))
-    verdicts = (_verdicts(entries, facts) if entries else "") + "\n".join(sections.get("faults", []))
+    body = [header(facts, groups, _links([name for name, _ in _HEADINGS if name in sections]))]
+    truth = truth_words(groups, planted) if planted is not None else ""
+    body.append(section("summary", "Summary", _summary(summary(groups), truth)))
+    verdicts = (_verdicts(entries, facts, planted) if entries else "") + "\n".join(sections.get("faults", []))
     if verdicts:
         body.append(section("verdicts", "Verdicts", verdicts))
     body += [section(name, words, "\n".join(sections[name])) for name, words in _HEADINGS if name in sections]
     body.append(section("blind", "What each score does not see", _blind(_scores(groups))))
-    body.append(section("data", "How to cite the data", _data(facts)))
+    body.append(section("data", "How to cite the data", citations(facts)))
     body.append(section("settings", "Settings and provenance", definitions(_SETTINGS, _flat(facts))))
-    return document(title, body, style, script=script() if "half-hours" in sections else "")
+    return document(title_of(facts), body, style, script=script() if "half-hours" in sections else "")
 
 
-def _header(title: str, facts: Mapping[str, Any], held: Sequence[str]) -> str:
-    """Title, and what was compared, in one line."""
-    words = [str(facts["period"]).replace("T", " ") + " UTC"] if facts.get("period") else []
-    for name, noun in (("half_hours", "half hour"), ("days", "day"), ("cells", "cell")):
-        if facts.get(name):
-            words.append(counted(int(facts[name]), noun))
+def _links(held: Sequence[str]) -> dict[str, str]:
+    """Anchors of the page and their words."""
     names = {"verdicts": "verdicts", **{name: words.lower() for name, words in _HEADINGS if name in held}}
-    names |= {"blind": "blind spots", "data": "data", "settings": "settings"}
-    links = " ".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in names.items())
-    return f"<header>\n<h1>{escape(title)}</h1>\n<p>{escape('  ·  '.join(words))}</p>\n<nav>{links}</nav>\n</header>"
+    return names | {"blind": "blind spots", "data": "data", "settings": "settings"}
 
 
-def _summary(sentences: Sequence[Sentence]) -> str:
-    """Sentences as a list, what was found set apart."""
-    lines = "\n".join(f'<li class="{one.topic}">{escape(one.text)}</li>' for one in sentences)
+def _summary(sentences: Sequence[Sentence], truth: str) -> str:
+    """Sentences as a list, what was found set apart, then the truth where it is known."""
+    told: list[tuple[str, str]] = [(one.topic, one.text) for one in sentences]
+    if truth:
+        place = sum(topic == "found" for topic, _ in told)
+        told.insert(place or 1, ("truth", truth))
+    lines = "\n".join(f'<li class="{topic}">{escape(text)}</li>' for topic, text in told)
     return f'<ul class="summary">\n{lines}\n</ul>'
 
 
-def _verdicts(entries: Sequence[Finding], facts: Mapping[str, Any]) -> str:
+def _verdicts(entries: Sequence[Finding], facts: Mapping[str, Any], planted: Planted | None) -> str:
     """Sensor by kind of fault, each with its size, interval and verdict."""
     heads = ["source", *(_head(kind.title) for kind in KINDS.values()), "passes<small>or half hours</small>", "days"]
     lines = []
@@ -193,11 +202,13 @@ def _verdicts(entries: Sequence[Finding], facts: Mapping[str, Any]) -> str:
         own = {entry.kind: entry for entry in entries if entry.source == source}
         first = next(iter(own.values()))
         counts = f"<td>{told(first.views)}</td><td>{told(first.days)}</td>"
-        lines.append((escape(source), "".join(_verdict(own.get(kind)) for kind in KINDS) + counts))
+        cells = "".join(_verdict(own.get(kind), planted_of(planted, own.get(kind))) for kind in KINDS)
+        lines.append((escape(source), cells + counts))
     note = (
-        f"<p>Size of each fault with its {level_of(facts)} interval. <b>Found</b>: the whole interval lies beyond the "
-        "tolerance. Clear: it is narrow and reaches into the tolerance. Not resolved: too few passes or days, or too "
-        "wide an interval. Lag and displacement were estimated together.</p>\n"
+        f"<p>Size of each fault with its {level_of(facts)} interval, against the radar at the minute of the pass. "
+        "<b>Found</b>: the whole interval lies beyond the tolerance. Clear: it is narrow and reaches into the "
+        "tolerance. Not resolved: too few passes or days, or too wide an interval. Lag and displacement were estimated "
+        "together. Passes and days are those with rain.</p>\n"
     )
     return note + table("scores verdicts", heads, lines)
 
@@ -208,7 +219,7 @@ def _head(title: str) -> str:
     return f"{escape(name)}<small>{escape(unit.rstrip(')'))}</small>"
 
 
-def _verdict(entry: Finding | None) -> str:
+def _verdict(entry: Finding | None, planted: float | None) -> str:
     """One cell of the table of verdicts: a number over its interval, and the verdict as a word."""
     if entry is None or not np.isfinite(entry.value):
         return '<td class="open">–<small>not resolved</small></td>'
@@ -220,7 +231,10 @@ def _verdict(entry: Finding | None) -> str:
     kind = entry.verdict.replace("not resolved", "open")
     size = write(entry.value, digits)
     shown = f"<b>{size}</b>" if entry.verdict == "found" else size
-    return f'<td class="{kind}">{shown}<small>{interval}</small><small>{escape(entry.verdict)}</small></td>'
+    word = escape(entry.verdict)
+    if planted is not None:
+        word += f"; planted {escape(planted_words(entry.kind, planted))}"
+    return f'<td class="{kind}">{shown}<small>{interval}</small><small>{word}</small></td>'
 
 
 def _minutes(groups: Result) -> str:
@@ -228,11 +242,8 @@ def _minutes(groups: Result) -> str:
     found = groups.get("scores/minute")
     if found is None or "overpass" not in found["comparison"].values.astype(str):
         return ""
-    parts = [_minute_table(found, name, words) for name, words in _NAMES.items() if name in found]
-    more = [_minute_table(found, name, words) for name, words in _MORE.items() if name in found]
-    if any(more):
-        parts.append(f"<details><summary>Detection and false alarms</summary>\n{''.join(more)}</details>\n")
-    return "".join(parts)
+    parts = "".join(_minute_table(found, name, words) for name, words in _NAMES.items() if name in found)
+    return f"<details><summary>The same with intervals, as tables</summary>\n{parts}</details>\n" if parts else ""
 
 
 def _minute_table(found: xr.Dataset, name: str, words: str) -> str:
@@ -271,8 +282,9 @@ def _minute_cells(name: str, value: Any, low: Any, high: Any, settled: Any) -> s
 def _slider(cases: xr.Dataset) -> str:
     """The slider with how to read it."""
     note = (
-        f"<p>The half hours with most rain. Arrow keys move; values are held in steps of {shown_value(STEP, 2)} mm/h. "
-        "White was observed dry, hatched grey was not observed, plain grey had no pass of a microwave sensor.</p>\n"
+        "<p>The half hours with most rain, in order of time. Arrow keys move; values are held in steps of "
+        f"{shown_value(STEP, 2)} mm/h. White was observed dry, hatched grey was not observed, plain grey had no pass "
+        "of a microwave sensor.</p>\n"
     )
     return f'<div class="wide">{note}{slider(cases)}</div>'
 
@@ -307,30 +319,10 @@ def _blind(scores: Mapping[str, xr.Dataset]) -> str:
     """What the scores of the page do not see, then those of the file."""
     chosen = {name: held[[own for own in held.data_vars if own in _SHOWN]] for name, held in scores.items()}
     others = {name: held.drop_vars([own for own in held.data_vars if own in _SHOWN]) for name, held in scores.items()}
-    more = f"<details><summary>Further scores of scores.nc</summary>\n{blindness(others)}</details>"
-    return blindness(chosen) + (more if any(held.data_vars for held in others.values()) else "")
-
-
-def _data(facts: Mapping[str, Any]) -> str:
-    """What to cite."""
-    imerg = facts.get("imerg") if isinstance(facts.get("imerg"), Mapping) else {}
-    run, version = (str((imerg or {}).get(name) or "") for name in ("run", "version"))
-    doi = next((doi for name, doi in _DOIS.items() if name in run), _FINAL)
-    lines = [
-        f"<li>IMERG {escape(' '.join(part for part in (run, version) if part))}: Huffman, G. J., E. F. Stocker, D. T. "
-        "Bolvin, E. J. Nelkin, J. Tan (2023): GPM IMERG precipitation L3 half hourly 0.1 degree × 0.1 degree V07, "
-        f"NASA GES DISC, doi:{doi}, with the date on which you fetched it. Name run and version: they differ.</li>"
-    ]
-    radar = facts.get("radar")
-    name = radar.get("product") if isinstance(radar, Mapping) else radar
-    lines.append(
-        f"<li>Radar{': ' + escape(str(name)) if name else ''}: as its provider asks; say which quality threshold and "
-        "which coverage were used (below).</li>"
-    )
-    own = escape(str(facts.get("version") or ""))
-    lines.append(f"<li>ondee {own}: CITATION.cff of its repository, with the command below.</li>")
-    note = "<p>If either archive was simulated with <code>ondee simulate</code>, say so instead of citing it.</p>"
-    return f"<ul>\n{''.join(lines)}</ul>\n{note}"
+    parts = [f"<details><summary>The scores of this page</summary>\n{blindness(chosen)}</details>"]
+    if any(held.data_vars for held in others.values()):
+        parts.append(f"<details><summary>Further scores of scores.nc</summary>\n{blindness(others)}</details>")
+    return "".join(parts)
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:

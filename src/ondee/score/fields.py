@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, GridError, UnitError
-from ondee.units import canonical
+from ondee.units import DEGREE, canonical
 
 __all__ = ["MEMBER", "Fields", "Output", "pixel_sides", "pixel_size", "require_same_coordinates", "spacing"]
 
@@ -129,7 +129,7 @@ def spacing(field: xr.DataArray) -> tuple[float, float]:
         units = str(field[name].attrs.get("units", "")) if name in field.coords else ""
         if units.startswith("degree"):
             middle = float(np.mean(field["y"].values)) if "y" in field.coords else 0.0
-            found.append(step * 111.195 * (np.cos(np.deg2rad(middle)) if name == "x" else 1.0))
+            found.append(step * DEGREE * (np.cos(np.deg2rad(middle)) if name == "x" else 1.0))
         else:
             found.append(step * {"m": 1e-3, "km": 1.0}.get(units, np.nan))
     return float(found[0]), float(found[1])

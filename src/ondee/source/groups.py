@@ -7,15 +7,17 @@ attribute of it, since to look up the dimensions of some hundred variables takes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
 
+from ondee.errors import StoreError
 from ondee.output import whole
 
 __all__ = ["group_names", "read_attributes", "read_group", "write_groups"]
@@ -42,10 +44,67 @@ def write_groups(path: Path, groups: Iterable[tuple[str, xr.Dataset]], attribute
     StoreError
         If the disk refuses.
     """
-    with whole(path, force=True) as draft, h5netcdf.File(draft, "w") as file:
-        file.attrs.update({"Conventions": "CF-1.11", **attributes})
-        for name, dataset in groups:
-            _write(file.create_group(name), dataset)
+    with whole(path, force=True) as draft, draft.open("w+b", buffering=0) as stream:
+        disk = _Disk(stream, path)
+        with disk.answered(), h5netcdf.File(disk, "w") as file:
+            file.attrs.update({"Conventions": "CF-1.11", **attributes})
+            for name, dataset in groups:
+                _write(file.create_group(name), dataset)
+                disk.require()
+
+
+class _Disk:
+    """A file that keeps from the HDF5 library what the disk refuses, and raises it at the end.
+
+    The library cannot close a file on a full disk, and takes the process with it. After the first refusal nothing is
+    written any more.
+    """
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._refusal: OSError | None = None
+        self.seek, self.tell, self.read = stream.seek, stream.tell, stream.read
+
+    def write(self, data: bytes) -> int:
+        if self._refusal is None:
+            try:
+                self._stream.write(data)
+            except OSError as error:
+                self._refusal = error
+        return len(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        found = self._stream.read(len(buffer)) if self._refusal is None else b""
+        buffer[:] = found.ljust(len(buffer), b"\0")
+        return len(buffer)
+
+    def truncate(self, size: int | None = None) -> int:
+        return size or 0 if self._refusal is not None else self._stream.truncate(size)
+
+    def flush(self) -> None:
+        if self._refusal is None:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._refusal = error
+
+    def require(self) -> None:
+        """Raise what the disk refused."""
+        if self._refusal is not None:
+            raise StoreError(
+                f"this cannot be written: {self._refusal.strerror or self._refusal}",
+                where=self._path,
+                fix="make space, or choose a folder that exists and is yours; then run again: what is done is kept",
+            ) from self._refusal
+
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """Raise what the disk refused, when the file is closed."""
+        try:
+            yield
+        finally:
+            self.flush()
+            self.require()
 
 
 def _write(group: Any, dataset: xr.Dataset) -> None:

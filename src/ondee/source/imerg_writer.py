@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError, StoreError, UnitError
 from ondee.grid import Grid
-from ondee.output import whole
+from ondee.source.hdf5_output import whole_hdf5
 from ondee.source.imerg_fields import FIELDS, HALF_HOUR, RUNS, Field, file_name
 from ondee.units import require
 
@@ -134,7 +134,7 @@ def write(
     if "rain_rate" not in dataset:
         raise UnitError("there is no rain_rate to write", where=place, fix="name it with ondee.units.tag")
     cells = _cells(dataset, place)
-    with whole(place, force=force) as draft, h5py.File(draft, "w") as file:
+    with whole_hdf5(place, force=force) as file:
         _write_header(file, name, start, run, layout)
         group = file.create_group("Grid")
         group.attrs["GridHeader"] = np.bytes_(_lines(_GRID_HEADER))

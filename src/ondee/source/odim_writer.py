@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
-from ondee.output import whole
+from ondee.source.hdf5_output import whole_hdf5
 from ondee.source.odim_field import NO_ECHO, QUANTITIES
 from ondee.units import require
 
@@ -226,7 +226,7 @@ def write(
     if "quality" in dataset:
         index = require(dataset["quality"], "quality", where=place).values[0]
         quality = _encode(index, chosen.quality, None, "quality", place)
-    with whole(place, force=force) as draft, h5py.File(draft, "w") as file:
+    with whole_hdf5(place, force=force) as file:
         _describe(file, dataset, grid, chosen, quantity, comment)
         _image(file, "dataset1/data1", rain, chosen.rain, level)
         if quality is not None:

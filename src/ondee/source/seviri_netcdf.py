@@ -88,7 +88,8 @@ def write(path: str | Path, dataset: xr.Dataset, *, force: bool = False) -> None
         {name: {"zlib": True, "_FillValue": np.float32(np.nan)} for name in ("lon", "lat") if name in prepared}
     )
     with whole(target, force=force) as draft:
-        prepared.to_netcdf(draft, engine="h5netcdf", encoding=encoding)
+        # Made in memory: the HDF5 library cannot close a file that a full disk refuses.
+        draft.write_bytes(prepared.to_netcdf(engine="h5netcdf", encoding=encoding))
 
 
 def _prepared(dataset: xr.Dataset) -> xr.Dataset:

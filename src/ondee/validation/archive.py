@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
+from ondee.bundle import read_about
 from ondee.errors import StoreError
 from ondee.source.groups import group_names, read_attributes, read_group, write_groups
-from ondee.validation.record import day_of_rows, growing, read_about, read_record, stacked
+from ondee.validation.record import day_of_rows, growing, read_record, stacked
 
 __all__ = ["SUMS", "DayFile", "Entry", "Part", "SumsFile", "choose", "require_alike", "write_sums"]
 
@@ -96,15 +97,21 @@ class SumsFile:
 
     def __init__(self, path: Path, days: Iterable[str] | None = None) -> None:
         self.path = path
+        if not path.is_file():
+            raise StoreError(
+                f"there is no {SUMS}, and so no result of a validation",
+                where=path.parent,
+                fix="give the folder that `ondee validate --out` wrote",
+            )
         try:
             self.about: dict[str, Any] = json.loads(read_attributes(path)["about"])
             held = read_group(path, _DAYS)
             self.names = [name for name in group_names(path) if name != _DAYS]
         except (OSError, KeyError, ValueError) as error:
             raise StoreError(
-                f"these are no sums of a validation: {error}",
+                "this file is damaged, or no result of a validation",
                 where=path,
-                fix="give the folder that `ondee validate --out` wrote",
+                fix="give the folder that `ondee validate --out` wrote, or remove the file and validate again",
             ) from error
         rows = zip(*(held[name].values.tolist() for name in ("day", "signature", "around", "counts")), strict=True)
         known = {str(day): Entry(str(own), str(around), json.loads(counts)) for day, own, around, counts in rows}
@@ -134,9 +141,11 @@ def choose(parts: Sequence[SumsFile]) -> list[SumsFile]:
     StoreError
         If they were made in different ways, or give a day from different files.
     """
+    if not parts:
+        raise StoreError("no folder is given", where="combine", fix="give folders that `ondee validate --out` wrote")
     owner: dict[str, int] = {}
     for number, part in enumerate(parts):
-        require_alike(parts[0].about, part.about, where=f"{parts[0].path} and {part.path}")
+        require_alike(parts[0].about, part.about, where=f"{parts[0].path} and {part.path}", also=("rules",))
         for day, entry in part.days.items():
             first = owner.setdefault(day, number)
             other = parts[first].days[day]
@@ -151,7 +160,7 @@ def choose(parts: Sequence[SumsFile]) -> list[SumsFile]:
     ]
 
 
-def require_alike(one: Mapping[str, Any], other: Mapping[str, Any], *, where: object) -> None:
+def require_alike(one: Mapping[str, Any], other: Mapping[str, Any], *, where: object, also: Sequence[str] = ()) -> None:
     """Refuse sums that were made in different ways.
 
     Parameters
@@ -160,20 +169,22 @@ def require_alike(one: Mapping[str, Any], other: Mapping[str, Any], *, where: ob
         What files of sums say of themselves.
     where
         The files, for the error.
+    also
+        Further entries in which they must agree.
 
     Raises
     ------
     StoreError
         If they were.
     """
-    for key in ("settings", "cells", "grid", "imerg", "radar", "reading", "format"):
+    for key in ("settings", "cells", "grid", "imerg", "radar", "reading", "format", *also):
         if one.get(key) != other.get(key):
             ours, theirs = one.get(key), other.get(key)
             if isinstance(ours, dict) and isinstance(theirs, dict):
                 inner = next(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
                 key, ours, theirs = f"{key}: {inner}", ours.get(inner), theirs.get(inner)
             raise StoreError(
-                f"these sums were made with another {key}: {str(ours)[:80]} and {str(theirs)[:80]}",
+                f"these sums were made in two ways ({key}): {str(ours)[:80]} and {str(theirs)[:80]}",
                 where=where,
                 fix="use the same settings and products, another --out, or --force to begin anew",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,28 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ondee.collocation.calendar import means
-from ondee.collocation.match import overpass
 from ondee.collocation.reading import Reading
 from ondee.errors import GridError
 from ondee.grid import Grid
 from ondee.region import Region
 from ondee.source import identity, require_same
 from ondee.source.granule import Granule
+from ondee.validation.evidence import EVIDENCE, View, evidence, evidence_coordinates
+from ondee.validation.half_hour import HalfHour, half_hour, quantities_of
 from ondee.validation.maps import DayMaps
 from ondee.validation.passes import Passes
-from ondee.validation.radar import Frame, Radar, as_dataset
+from ondee.validation.radar import Frame, Radar
 from ondee.validation.record import Record, grown, write_record
 from ondee.validation.settings import Settings
-from ondee.validation.sources import ALL, MICROWAVE, name_of, sources_of
+from ondee.validation.sources import ALL, MICROWAVE, name_of
 from ondee.validation.strata import BY_TIME, cuts
 from ondee.validation.sums import Cells, Fields, field_sums, pointwise_sums
 
-__all__ = ["Day", "HalfHour", "validate_day"]
+__all__ = ["Day", "validate_day"]
 
 _MOST_CASES = 4
 """Half hours of one day that may become pictures."""
 _CASE = ("rain_rate", "radar_mean", "radar_overpass", "microwave_source", "microwave_minute", "quality_index")
-_DAY = np.timedelta64(1, "D")
 _MINUTE = np.timedelta64(60, "s")
 Floats = NDArray[np.float32]
 
@@ -74,49 +73,6 @@ class Day:
     signature: str
     around: str
     record: Path
-
-
-@dataclass
-class HalfHour:
-    """One half hour of IMERG on the cells, with the radar's two references.
-
-    Parameters
-    ----------
-    start
-        Its start.
-    estimate
-        Rain, mm h-1.
-    source, minute
-        Number of the source of each cell, and minute of the pass.
-    mean, at_pass
-        The radar's half-hour mean, and the radar at the minute of the pass.
-    quantities
-        What cells are split by.
-    """
-
-    start: np.datetime64
-    estimate: Floats
-    source: NDArray[np.int16]
-    minute: Floats
-    mean: Floats
-    at_pass: Floats
-    quantities: dict[str, Floats] = field(default_factory=dict)
-
-    def pairs(self) -> list[tuple[Floats, Floats, NDArray[np.bool_]]]:
-        """Estimate, truth, and the cells that count, of each comparison.
-
-        Where a sensor passed at a known minute, a cell counts in all three comparisons or in none, so that they differ
-        by nothing but the reference.
-        """
-        both = np.isfinite(self.estimate) & np.isfinite(self.mean)
-        passed = (self.source > 0) & np.isfinite(self.minute)
-        at_pass = both & passed & np.isfinite(self.at_pass)
-        plain = at_pass | (both & ~passed)
-        return [
-            (self.estimate, self.mean, plain),
-            (self.estimate, self.at_pass, at_pass),
-            (self.at_pass, self.mean, at_pass),
-        ]
 
 
 @dataclass
@@ -166,24 +122,23 @@ def validate_day(task: Day) -> str:
     for granule in task.imerg:
         start = np.datetime64(granule.times[0])
         satellite = _read(granule, task)
-        source, minute = _source(satellite), _field(satellite, "microwave_minute")
+        frames = radar.around(start) if start >= begin else []
+        made = half_hour(start, satellite, frames, task.cells, settings)
+        passed = made.source > 0
         if start >= begin:
-            frames = radar.around(start)
-            made = _half_hour(start, satellite, source, minute, frames, task)
             if np.isfinite(made.mean).any():
                 counts["half_hours"] += 1
-                _quantities(made, satellite, radar, passes, task)
+                age = passes.age(start, passed, settings.ages[-1])
+                made.quantities = quantities_of(made, satellite, age, radar.inside(start), task.height)
                 _add(made, frames, tally, maps, known, task)
             else:
                 counts["half_hours_without_radar"] += 1
-        passes.add(start, source > 0, minute)
+        passes.add(start, passed, made.minute)
+    radar.close()
     record = Record(task.day, task.signature, task.around, counts)
     record.tables = {name: grown(table, name) for name, table in _tables(tally, maps, known, task).items()}
     write_record(record, task.record)
     return task.day
-
-
-# ---- one half hour
 
 
 def _read(granule: Granule, task: Day) -> xr.Dataset:
@@ -200,56 +155,6 @@ def _read(granule: Granule, task: Day) -> xr.Dataset:
             fix="give IMERG files of one cut, all over the whole Earth or all of one region",
         )
     return dataset
-
-
-def _field(dataset: xr.Dataset, name: str) -> Floats:
-    """One field ``(y, x)``, all missing where the file has none."""
-    if name in dataset:
-        return np.asarray(dataset[name].values[0], np.float32)
-    return np.full((dataset.sizes["y"], dataset.sizes["x"]), np.nan, np.float32)
-
-
-def _source(dataset: xr.Dataset) -> NDArray[np.int16]:
-    return sources_of(_field(dataset, "microwave_source"), _field(dataset, "infrared_weight"))
-
-
-def _half_hour(
-    start: np.datetime64,
-    satellite: xr.Dataset,
-    source: NDArray[np.int16],
-    minute: Floats,
-    frames: Sequence[Frame],
-    task: Day,
-) -> HalfHour:
-    """A half hour with both references."""
-    minute = np.where(source > 0, minute, np.float32(np.nan))
-    estimate = _field(satellite, task.settings.variable)
-    hole = np.full(task.cells.shape, np.nan, np.float32)
-    if not frames:
-        return HalfHour(start, estimate, source, minute, hole, hole)
-    rain = as_dataset(frames, task.cells)
-    coverage = task.settings.time_coverage
-    mean = means(rain, [start], time_coverage=coverage)["rain_rate"].values[0]
-    if not np.isfinite(minute).any():
-        return HalfHour(start, estimate, source, minute, mean, hole)
-    passed = satellite["microwave_minute"].copy(data=minute[np.newaxis])
-    at_pass = overpass(rain, passed, half_width=task.settings.half_width, time_coverage=coverage)
-    return HalfHour(start, estimate, source, minute, mean, at_pass["rain_rate"].values[0])
-
-
-def _quantities(made: HalfHour, satellite: xr.Dataset, radar: Radar, passes: Passes, task: Day) -> None:
-    """What the cells of a half hour are split by."""
-    inside = dict(zip(("wet_fraction", "rain_maximum", "rain_variability"), radar.inside(made.start), strict=True))
-    made.quantities = {
-        "minute": made.minute,
-        "age": passes.age(made.start, made.source > 0, task.settings.ages[-1]),
-        "infrared_weight": _field(satellite, "infrared_weight"),
-        "quality_index": _field(satellite, "quality_index"),
-        "phase": _field(satellite, "liquid_probability"),
-        **inside,
-    }
-    if task.height is not None:
-        made.quantities["height"] = task.height
 
 
 def _add(
@@ -298,10 +203,6 @@ def _of(sources: NDArray[np.int16], source: int) -> NDArray[np.bool_]:
 
 def _add_evidence(made: HalfHour, frames: Sequence[Frame], groups: Sequence[int], tally: _Tally, task: Day) -> None:
     """What the finding of faults needs of every view that holds rain."""
-    found = _evidence()
-    if found is None:
-        return
-    gather, view_of = found
     wet = task.settings.thresholds[0]
     stack = np.stack([frame.rain for frame in frames])
     bounds = np.array(
@@ -313,23 +214,14 @@ def _add_evidence(made: HalfHour, frames: Sequence[Frame], groups: Sequence[int]
         rains = (made.estimate >= wet) | (made.mean >= wet)
         if not (rains & own & np.isfinite(made.estimate) & np.isfinite(made.mean)).any():
             continue
-        view = view_of(
+        view = View(
             start=made.start,
             source=name_of(source),
             code=max(source, 0),
             estimate=estimate,
-            minute=np.where(own, made.minute, np.float32(np.nan)),
+            minute=np.where(own & made.timed, made.minute, np.float32(np.nan)),
         )
-        tally.evidence.append((made.start, source, gather(view, stack, bounds, task.cells)))
-
-
-def _evidence() -> tuple[Callable[..., dict[str, NDArray[np.float64]]], Callable[..., Any]] | None:
-    """The functions that gather evidence."""
-    try:
-        from ondee.validation.evidence import View, evidence
-    except ImportError:
-        return None
-    return evidence, View
+        tally.evidence.append((made.start, source, evidence(view, stack, bounds, task.cells)))
 
 
 def _offer(made: HalfHour, tally: _Tally, most: int) -> None:
@@ -354,7 +246,7 @@ def _tables(tally: _Tally, maps: DayMaps, known: Mapping[str, Any], task: Day) -
         made |= field_sums(tally.fields, starts, coordinates, task.settings)
         made |= maps.tables(np.datetime64(task.day, "ns"))
     if tally.evidence:
-        made["evidence"] = _stacked_evidence(tally)
+        made["evidence"] = _evidence_of(tally, np.datetime64(task.day, "ns"))
     if tally.cases and tally.cases[0][0] > 0:
         made["cases"] = _cases(tally, coordinates)
     return made
@@ -368,17 +260,18 @@ def _joined(parts: Sequence[Cells]) -> Cells:
     return Cells(put("half_hour"), put("comparison"), put("source"), put("estimate"), put("truth"), classes)
 
 
-def _stacked_evidence(tally: _Tally) -> xr.Dataset:
-    from ondee.validation.evidence import EVIDENCE, evidence_coordinates
-
-    times = np.array([start for start, *_ in tally.evidence], "datetime64[ns]")
-    sources = np.array([source for _, source, _ in tally.evidence], np.int16)
+def _evidence_of(tally: _Tally, day: np.datetime64) -> xr.Dataset:
+    """Evidence of each source, added up over the day: a view alone takes 45 kB, and a month has thousands."""
+    parts: dict[int, list[Mapping[str, NDArray[np.float64]]]] = {}
+    for _, source, sums in tally.evidence:
+        parts.setdefault(source, []).append(sums)
+    sources = sorted(parts)
     data = {
-        name: (("view", *dims), np.stack([np.asarray(found[name], float) for *_, found in tally.evidence]))
+        name: (("view", *dims), np.stack([np.sum([part[name] for part in parts[own]], axis=0) for own in sources]))
         for name, dims in EVIDENCE.items()
     }
-    coordinates = {"time": ("view", times), "source": ("view", sources), **evidence_coordinates()}
-    return xr.Dataset(data, coords=coordinates)
+    labels = {"time": ("view", np.full(len(sources), day)), "source": ("view", np.array(sources, np.int16))}
+    return xr.Dataset(data, coords={**labels, **evidence_coordinates()})
 
 
 def _cases(tally: _Tally, coordinates: Mapping[str, xr.DataArray]) -> xr.Dataset:

@@ -17,6 +17,7 @@ from scipy import stats
 
 from ondee.errors import ConfigError
 from ondee.score.resampling import check_draws, intervals
+from ondee.validation.chance import controlled
 from ondee.validation.evidence import EVIDENCE, LAGS, REACH, REFERENCES
 
 __all__ = ["KINDS", "Rules", "faults", "joint_peak"]
@@ -300,7 +301,8 @@ def _judged(made: xr.Dataset, rules: Rules, level: float) -> xr.Dataset:
         value, low, high = (_scaled(made[f"{kind}{suffix}"].values, kind) for suffix in ("", "_low", "_high"))
         error = np.maximum((high - low) / (2 * spread), 1e-12)
         chances[kind] = 2 * stats.norm.sf(np.abs(value) / error)
-    adjusted = _controlled(np.stack([chances[kind] for kind in KINDS], axis=-1), made["comparison"].size)
+    by_comparison = np.stack([chances[kind] for kind in KINDS], axis=-1)
+    adjusted = np.stack([controlled(of_all) for of_all in by_comparison])
     enough = (made["views"].values >= rules.views) & (made["days"].values >= rules.days)
     for number, kind in enumerate(KINDS):
         value, low, high = (_scaled(made[f"{kind}{suffix}"].values, kind) for suffix in ("", "_low", "_high"))
@@ -327,13 +329,3 @@ def _judged(made: xr.Dataset, rules: Rules, level: float) -> xr.Dataset:
 def _scaled(values: Floats, kind: str) -> Floats:
     """A gain by its logarithm, all else as it is: none is 0."""
     return np.asarray(np.log(values) if kind == "bias" else values)
-
-
-def _controlled(chances: Floats, comparisons: int) -> Floats:
-    """P-values ``(comparison, source, kind)`` adjusted within each comparison (Benjamini and Yekutieli 2001)."""
-    made = np.full(chances.shape, np.nan)
-    for index in range(comparisons):
-        known = np.isfinite(chances[index])
-        if known.any():
-            made[index][known] = stats.false_discovery_control(chances[index][known], method="by")
-    return made

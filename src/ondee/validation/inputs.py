@@ -22,12 +22,14 @@ from ondee.source import granules, identity, matching
 from ondee.source.assembly import Label
 from ondee.source.granule import Granule, inside
 from ondee.source.imerg_fields import parse_name
+from ondee.validation.provenance import simulated
 from ondee.validation.settings import Settings
 
 __all__ = ["MEMORY", "Inputs", "Piece", "Sides", "find"]
 
 MEMORY = np.timedelta64(180, "m")
 """How far back passes are looked for."""
+_MINUTE = np.timedelta64(60, "s")
 _VALUES = 1 << 23
 """Most values of a piece of a radar file: 32 MB of float32."""
 _WANTED = (
@@ -101,7 +103,9 @@ class Inputs:
     imerg_identity, radar_identity
         What all files of each agree on.
     about
-        Product, run and version of both.
+        Product, run and version of both, and the minutes of a frame of the radar.
+    origin
+        Whether either was simulated.
     height
         Height of the ground on the cells ``(y, x)``, m; None where it was not given.
     """
@@ -114,7 +118,8 @@ class Inputs:
     grid: Grid
     imerg_identity: Mapping[str, str]
     radar_identity: Mapping[str, str]
-    about: Mapping[str, Mapping[str, str]]
+    about: Mapping[str, Mapping[str, Any]]
+    origin: Mapping[str, Any]
     height: NDArray[np.float32] | None
 
     def days(self) -> list[np.datetime64]:
@@ -145,8 +150,14 @@ def find(sides: Sides, settings: Settings) -> Inputs:
     """
     reading = Reading(sides.region, sides.quality, sides.interval)
     radar = granules(*matching(sides.radar), format=sides.format, **dict(sides.options or {}))
+    if radar[0].format.name == "imerg":
+        raise ReadError(
+            "these files are IMERG, and radar is wanted here",
+            where=radar[0].paths[0],
+            fix="give IMERG first and radar second; `ondee verify` compares two estimates",
+        )
     head = reading.read(radar[0].pieces(1)[0])
-    offset = _offset(head, radar[0].paths[0])
+    offset, minutes = _interval(head, radar[0].paths[0])
     grid = Grid.of(head, where=radar[0].paths[0])
     grid.require_located(radar[0].paths[0])
     imerg = granules(*matching(sides.imerg))
@@ -183,15 +194,19 @@ def find(sides: Sides, settings: Settings) -> Inputs:
         grid,
         {} if settings.mixed else identity(first),
         identity(head),
-        {"imerg": {"product": "IMERG", **names}, "radar": {"product": str(head.attrs.get("product", ""))}},
+        {
+            "imerg": {"product": "IMERG", **names},
+            "radar": {"product": str(head.attrs.get("product", "")), "frame_minutes": minutes},
+        },
+        simulated(imerg[0].paths[0], str(first.attrs.get("processed_by", "")), radar[0].paths[0]),
         None if sides.height is None else _height(sides.height, cells),
     )
     _require_shared_time(made)
     return made
 
 
-def _offset(head: xr.Dataset, where: Path) -> np.timedelta64:
-    """From the label of a frame to its start."""
+def _interval(head: xr.Dataset, where: Path) -> tuple[np.timedelta64, float]:
+    """From the label of a frame to its start, and its length in minutes."""
     start, end = np.asarray(head["time_bounds"].values)[0]
     if end <= start:
         raise ReadError(
@@ -199,13 +214,20 @@ def _offset(head: xr.Dataset, where: Path) -> np.timedelta64:
             where=where,
             fix="give minutes and label of each frame, as --interval 15,end",
         )
+    minutes = float((end - start) / _MINUTE)
+    if minutes > 30:
+        raise ReadError(
+            f"each frame of the radar stands for {minutes:g} minutes, more than the half hour of IMERG",
+            where=where,
+            fix="give radar frames of 30 minutes or less; at most 15 tell the minute of a pass",
+        )
     if head["rain_rate"].dims != ("time", "y", "x"):
         raise ConfigError(
             f"the radar's rain has the dimensions {', '.join(map(str, head['rain_rate'].dims))}",
             where=where,
             fix="give radar rain (time, y, x); of an ensemble one member at a time, as with --option member=0",
         )
-    return np.timedelta64(start - head["time"].values[0])
+    return np.timedelta64(start - head["time"].values[0]), minutes
 
 
 def _runs(imerg: Sequence[Granule], settings: Settings) -> dict[str, str]:

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 
 from ondee import score
 from ondee.grid import Grid
 from ondee.score import MEASURES
 from ondee.score.resampling import intervals, predecessors
+from ondee.validation.chance import controlled, p_value
 from ondee.validation.settings import Settings
 from ondee.validation.sums import COMPARISONS
 
-__all__ = ["PLACES", "DayMaps", "controlled", "finished_maps", "p_value"]
+__all__ = ["PLACES", "DayMaps", "finished_maps"]
 
 PLACES = (("mean", "all"), ("mean", "microwave"), ("overpass", "microwave"), ("floor", "microwave"))
 """Comparison and group of sources of each map that is summed. The last two have the same cells for both groups."""
@@ -208,39 +208,3 @@ _FORMULAS: dict[str, tuple[tuple[str, ...], Callable[[Floats], Floats]]] = {
     "probability_of_detection": (("hits", "misses"), _share),
     "false_alarm_ratio": (("false_alarms", "hits"), _share),
 }
-
-
-def p_value(value: Floats, low: Floats, high: Floats, best: float, tolerance: float, level: float) -> Floats:
-    """Probability of an error as large as this, were the true error just the tolerance.
-
-    Parameters
-    ----------
-    value, low, high
-        A score and its interval.
-    best, tolerance
-        The best value, and how far from it is no error worth naming.
-    level
-        Of the interval.
-    """
-    # The side of the interval that looks towards the best value tells how sure the error is.
-    side = np.where(value > best, value - low, high - value)
-    error = np.maximum(side, 1e-12) / stats.norm.ppf(0.5 + level / 2)
-    away = np.abs(value - best)
-    with np.errstate(over="ignore"):
-        p = stats.norm.sf((away - tolerance) / error) + stats.norm.sf((away + tolerance) / error)
-    return np.asarray(np.where(np.isfinite(side) & np.isfinite(value), np.minimum(p, 1.0), np.nan))
-
-
-def controlled(p: Floats) -> Floats:
-    """p-values adjusted for their number (Benjamini and Yekutieli 2001); what is missing stays so.
-
-    Parameters
-    ----------
-    p
-        Of any shape.
-    """
-    made = np.full(p.shape, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        made[known] = stats.false_discovery_control(p[known], method="by")
-    return made

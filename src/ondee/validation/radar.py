@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,6 +104,12 @@ class Radar:
             self.held.popleft()
         return [frame for frame in self.held if frame.end <= start + AFTER]
 
+    def close(self) -> None:
+        """Let go of all fields: the frames to come refer back to this object, so that nothing else would soon."""
+        self._frames.close()
+        self._sums.clear()
+        self.held.clear()
+
     def inside(self, start: np.datetime64) -> tuple[Floats, Floats, Floats]:
         """Wet fraction, maximum (mm h-1) and coefficient of variation in each cell of a half hour's mean.
 
@@ -126,7 +132,7 @@ class Radar:
             values[share < self.coverage - _EVEN] = np.nan
         return found
 
-    def _read(self) -> Iterator[Frame]:
+    def _read(self) -> Generator[Frame, None, None]:
         """Frames in order of time."""
         matrix, last = weights(self.grid, self.cells), None
         for piece in self.pieces:
@@ -143,9 +149,9 @@ class Radar:
             for index, (start, end) in enumerate(np.asarray(dataset["time_bounds"].values)):
                 if last is not None and start < last:
                     raise ReadError(
-                        f"frames overlap in time: one ends {last}, the next starts {start}",
+                        f"frames overlap in time: one ends {_told(last)}, the next starts {_told(start)}",
                         where=where,
-                        fix="keep frames that do not overlap, or give their interval: --interval 5,end (minutes,label)",
+                        fix="keep each frame once, or give what a frame stands for: --interval 5,end (minutes,label)",
                     )
                 last = end
                 values = np.asarray(rain[index], np.float32)
@@ -168,6 +174,10 @@ class Radar:
                     )
                 held.add(values, share / float(HALF_HOUR / _SECOND))
             half_hour = half_hour + HALF_HOUR
+
+
+def _told(time: np.datetime64) -> str:
+    return str(np.datetime_as_string(time, "s"))
 
 
 def as_dataset(frames: Sequence[Frame], cells: Grid) -> xr.Dataset:

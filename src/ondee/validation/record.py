@@ -1,10 +1,8 @@
-"""Tables of sums that grow along one dimension each: a day's in a file of arrays, put together in order of time."""
+"""Tables of sums that grow along one dimension each: a day's in a bundle, put together in order of time."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,23 +10,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ondee.bundle import read_bundle, write_bundle
 from ondee.errors import StoreError
-from ondee.output import whole
 
 __all__ = [
-    "SUFFIX",
     "Record",
     "day_of_rows",
     "growing",
     "grown",
-    "read_about",
     "read_record",
     "stacked",
     "write_record",
 ]
 
-SUFFIX = ".npz"
-_ABOUT = "about"
 _GROWING = {"sums": "row", "fields": "row", "evidence": "view", "maps": "day", "cases": "time"}
 """First part of the name of a table → the dimension along which it grows."""
 _KEYS = ("time", "day", "comparison", "source", "class")
@@ -147,23 +141,14 @@ def write_record(record: Record, path: Path) -> None:
     StoreError
         If the disk refuses.
     """
-    arrays: dict[str, Any] = {}
-    described: dict[str, Any] = {}
-    for name, table in record.tables.items():
-        described[name] = [dict(table.attrs), {}]
-        for own, variable in table.variables.items():
-            values = variable.values
-            arrays[f"{name}|{own}"] = values.astype(str) if values.dtype == object else values
-            described[name][1][str(own)] = [list(variable.dims), _plain(variable.attrs), own in table.coords]
     about = {
         "day": record.day,
         "signature": record.signature,
         "around": record.around,
         "counts": record.counts,
-        "tables": described,
+        "tables": record.names,
     }
-    with whole(path, force=True) as draft, draft.open("wb") as stream:
-        np.savez_compressed(stream, **arrays | {_ABOUT: np.array(json.dumps(about, default=_value))})
+    write_bundle(path, about, record.tables, packed=True)
 
 
 def read_record(path: Path, names: Sequence[str] | None = None) -> Record:
@@ -176,34 +161,5 @@ def read_record(path: Path, names: Sequence[str] | None = None) -> Record:
     names
         Tables that are wanted; all where None.
     """
-    with np.load(path, allow_pickle=False) as held:
-        about = json.loads(str(held[_ABOUT]))
-        record = Record(about["day"], about["signature"], about["around"], about["counts"])
-        for name, (attributes, variables) in about["tables"].items():
-            if names is not None and name not in names:
-                continue
-            made = {
-                own: xr.Variable(dims, held[f"{name}|{own}"], own_attributes)
-                for own, (dims, own_attributes, _) in variables.items()
-            }
-            coordinates = {own: made.pop(own) for own, (*_, serves) in variables.items() if serves}
-            record.tables[name] = xr.Dataset(made, coords=coordinates, attrs=attributes)
-    return record
-
-
-def read_about(path: Path) -> dict[str, Any] | None:
-    """What a record says of itself, without its arrays; None if there is none, or it was cut short."""
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            found: dict[str, Any] = json.loads(str(held[_ABOUT]))
-            return found
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(name): _value(value) for name, value in attributes.items()}
-
-
-def _value(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    about, tables = read_bundle(path, names)
+    return Record(about["day"], about["signature"], about["around"], about["counts"], tables)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ondee import __version__, score
-from ondee.collocation.calendar import HALF_HOUR
+from ondee import score
 from ondee.errors import StoreError
 from ondee.progress import track
 from ondee.source.groups import group_names, read_attributes, read_group, write_groups
 from ondee.validation.archive import SumsFile
-from ondee.validation.maps import controlled, finished_maps, p_value
+from ondee.validation.chance import controlled, p_value
+from ondee.validation.faults import Rules, faults
+from ondee.validation.maps import finished_maps
+from ondee.validation.provenance import facts_of
+from ondee.validation.sampling import floor_shares
 from ondee.validation.settings import Settings
 from ondee.validation.sources import name_of
 from ondee.validation.strata import Cut, cuts
@@ -96,7 +98,7 @@ def finish_validation(sums: SumsFile, draws: Draws, command: str = "") -> Valida
             where=sums.path,
             fix="look at the radar's gaps with `ondee look`, or allow them: --time-coverage 0.8, --coverage 0.8",
         )
-    settings = _settings(sums)
+    settings = settings_in(sums)
     blocks = blocks_of(list(sums.days))
     known: list[Cut | None] = [None, *cuts(settings).values()]
     sources = sources_in([sums.read(f"sums/{SOURCE}/event")])
@@ -104,14 +106,17 @@ def finish_validation(sums: SumsFile, draws: Draws, command: str = "") -> Valida
     for cut, made in _scores(sums, known, blocks, sources, draws).items():
         name = SOURCE if cut is None else cut.name
         groups[f"scores/{name}"] = _resolved(made, sums, cut, sources, settings, draws)
+    point = table_of(sums, "point", None, blocks, sources)
+    if point is not None and f"scores/{SOURCE}" in groups:
+        groups[f"scores/{SOURCE}"] = groups[f"scores/{SOURCE}"].assign(floor_shares(point, **asdict(draws)))
     if "maps/point" in sums.names:
         groups["maps"] = _maps(sums, blocks, settings, draws)
     if "cases" in sums.names:
         groups["cases"] = _cases(sums, settings)
-    found = _sensors(sums, draws)
+    found = _sensors(sums, settings, draws)
     if found is not None:
         groups["sensors"] = found
-    return Validation(groups, _facts(sums, settings, blocks, draws, command))
+    return Validation(groups, facts_of(sums, blocks, asdict(draws), command))
 
 
 def write_validation(made: Validation, path: Path) -> None:
@@ -148,12 +153,20 @@ def read_validation(folder: str | Path) -> Validation:
     """
     path = Path(folder)
     path = path / SCORES if path.is_dir() else path
+    if not path.is_file():
+        raise StoreError(
+            f"there is no {SCORES}, and so no result of a validation",
+            where=path.parent if path.name == SCORES else path,
+            fix="give the folder that `ondee validate --out` wrote",
+        )
     try:
         facts = json.loads(read_attributes(path)["facts"])
         groups = {name: read_group(path, name) for name in group_names(path)}
     except (OSError, KeyError, ValueError) as error:
         raise StoreError(
-            f"there is no validation: {error}", where=path, fix="give the folder that `ondee validate --out` wrote"
+            "this file is damaged, or no result of a validation",
+            where=path,
+            fix="give the folder that `ondee validate --out` wrote, or validate again",
         ) from error
     return Validation(groups, facts)
 
@@ -161,14 +174,14 @@ def read_validation(folder: str | Path) -> Validation:
 # ---- scores
 
 
-def _settings(sums: SumsFile) -> Settings:
+def settings_in(sums: SumsFile) -> Settings:
     """The settings with which sums were made."""
     held = {**sums.about["settings"], **sums.about["rules"]}
     known = {field.name for field in fields(Settings)}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in held.items() if name in known
     }
-    return Settings(**given)
+    return Settings(**given | {"rules": Rules(**held.get("rules", {}))})
 
 
 def _scores(
@@ -347,64 +360,12 @@ def _cases(sums: SumsFile, settings: Settings) -> xr.Dataset:
     return held.isel(time=np.sort(order)).drop_vars("total")
 
 
-def _sensors(sums: SumsFile, draws: Draws) -> xr.Dataset | None:
-    """What is wrong with each sensor."""
+def _sensors(sums: SumsFile, settings: Settings, draws: Draws) -> xr.Dataset | None:
+    """What is wrong with each sensor, and the rules by which that was judged."""
     if "evidence" not in sums.names:
-        return None
-    try:
-        from ondee.validation.faults import faults
-    except ImportError:
         return None
     held = sums.read("evidence")
     names = np.array([name_of(int(number)) for number in held["source"].values])
     named = held.assign_coords(source=("view", names))
-    return faults(named, replicates=draws.replicates, seed=draws.seed, level=draws.level)
-
-
-def _facts(sums: SumsFile, settings: Settings, blocks: Blocks, draws: Draws, command: str) -> dict[str, Any]:
-    """What was compared, how, and on how much."""
-    counted = [entry.counts for entry in sums.days.values()]
-    rows = sums.read(f"sums/{SOURCE}/point")
-    times = rows["time"].values
-    whole_cells = rows.isel(row=np.flatnonzero(rows["comparison"].values == 0), population=0)["samples"]
-    imerg, radar = dict(sums.about["imerg"]), dict(sums.about["radar"])
-    about = SumsFile(sums.path).about
-    return {
-        "title": f"IMERG {imerg['run']} {imerg['version']} against {radar['product'] or 'radar'}",
-        "imerg": imerg,
-        "radar": {"product": radar["product"], "grid": about["grid"][1]},
-        "period": f"{np.datetime_as_string(times.min(), 'm')} to {np.datetime_as_string(times.max() + HALF_HOUR, 'm')}",
-        "half_hours": int(np.unique(times).size),
-        "half_hours_without_radar": sum(int(entry["half_hours_without_radar"]) for entry in counted),
-        "days": len(sums.days),
-        "cells": int(whole_cells.sum()),
-        "region": about["cells"][2:],
-        "grid": about["cells"][1],
-        "block": blocks.spelled,
-        "blocks": int(blocks.starts.size),
-        "replicates": draws.replicates,
-        "level": draws.level,
-        "seed": draws.seed,
-        "reading": about["reading"],
-        "settings": {**about["settings"], **about["rules"]},
-        "left_out": _left_out(sums),
-        "command": command,
-        "version": __version__,
-        "commit": "",
-        "date": str(np.datetime64("now", "m")),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-    }
-
-
-def _left_out(sums: SumsFile) -> list[str]:
-    """What could not be scored, in words."""
-    told = []
-    if "fields/spectrum" not in sums.names:
-        told.append("spectra: the domain has fewer than 8 cells on a side")
-    elif not sums.read("fields/spectrum")["tiles"].any():
-        told.append("spectra: no tile was wholly observed by one source")
-    if "sums/height/point" not in sums.names:
-        told.append("height: no heights of the ground were given (--height FILE::VARIABLE)")
-    if "evidence" not in sums.names:
-        told.append("faults of sensors: no evidence was gathered")
-    return told
+    found = faults(named, settings.rules, replicates=draws.replicates, seed=draws.seed, level=draws.level)
+    return found.assign_attrs(asdict(settings.rules))

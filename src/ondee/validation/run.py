@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ondee import engine
+from ondee.bundle import SUFFIX, read_about
 from ondee.errors import ConfigError, StoreError
 from ondee.output import disk_errors, locked
 from ondee.progress import track
@@ -22,9 +23,8 @@ from ondee.validation.archive import SUMS, DayFile, Part, SumsFile, choose, requ
 from ondee.validation.day import Day, validate_day
 from ondee.validation.inputs import MEMORY, Inputs, Piece, Sides, find
 from ondee.validation.radar import AFTER, BEFORE
-from ondee.validation.record import SUFFIX, read_about
 from ondee.validation.result import SCORES, Draws, Validation, finish_validation, write_validation
-from ondee.validation.settings import Settings
+from ondee.validation.settings import JUDGING, Settings
 from ondee.validation.sources import name_of, ordered, sources_of
 
 __all__ = ["Period", "combine", "plan", "refine", "validate"]
@@ -213,7 +213,9 @@ def _chosen(days: Sequence[np.datetime64], period: Period) -> list[np.datetime64
         high = np.datetime64(last or str(days[-1]), "D")
     except ValueError as error:
         raise ConfigError(
-            f"{first} to {last} is no period", where="--start, --end", fix="give days as 2018-06-04"
+            f"{first or 'the first day'} to {last or 'the last day'} is no period",
+            where="--start, --end",
+            fix="give days as 2018-06-04",
         ) from error
     kept = [day for day in days if low <= day <= high]
     if shard is not None:
@@ -308,7 +310,7 @@ def _done(task: Day) -> bool:
 def _collect(out: Path, held: SumsFile | None, tasks: Sequence[Day], about: Mapping[str, Any]) -> None:
     """Write the sums of the days that are kept and of those that are new; the records are then needed no more."""
     done: list[Part] = [DayFile(task.record) for task in track(tasks, "reading sums")]
-    if done or held is None:
+    if done or held is None or held.about != about:  # the rules may be others, which the sums do not depend on
         new = {day for part in done for day in part.days}
         kept: list[Part] = []
         if held is not None:
@@ -330,23 +332,15 @@ def _finished(out: Path, draws: Draws, command: str) -> Validation:
 
 def _about(inputs: Inputs, settings: Settings, sides: Sides) -> dict[str, Any]:
     """How sums are made: what two files of sums must agree in."""
-    rules = (
-        "least_views",
-        "least_days",
-        "widest_bias",
-        "widest_correlation",
-        "map_days",
-        "bias_tolerance",
-        "score_tolerance",
-    )
     asked = asdict(settings)
     height = None if inputs.height is None else hashlib.sha256(inputs.height.tobytes()).hexdigest()
     made = {
         "format": _FORMAT,
-        "settings": {name: value for name, value in asked.items() if name not in rules},
-        "rules": {name: asked[name] for name in rules},
+        "settings": {name: value for name, value in asked.items() if name not in JUDGING},
+        "rules": {name: asked[name] for name in JUDGING},
         "cells": [inputs.cells.digest, inputs.cells.describe(), *inputs.cells.region()],
         "grid": [inputs.grid.digest, inputs.grid.describe()],
+        "origin": dict(inputs.origin),
         "imerg": dict(inputs.about["imerg"]),
         "radar": dict(inputs.about["radar"]) | {"identity": dict(inputs.radar_identity)},
         "reading": {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
+
+import numpy as np
 
 from ondee.errors import ConfigError
 from ondee.score.contingency import rising
+from ondee.validation.faults import Rules
 
-__all__ = ["CUTS", "Settings"]
+__all__ = ["CUTS", "JUDGING", "Settings"]
 
 CUTS = (
     "minute",
@@ -24,6 +27,17 @@ CUTS = (
     "height",
 )
 """What results are split by, beside the source."""
+JUDGING = (
+    "least_views",
+    "least_days",
+    "widest_bias",
+    "widest_correlation",
+    "map_days",
+    "bias_tolerance",
+    "score_tolerance",
+    "rules",
+)
+"""Settings that judge finished scores: sums do not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,10 @@ class Settings:
         Half hours with rain that a source needs in a class, or it is not resolved. Passes within one system depend on
         each other, so this is a floor under the next rule and not a sample size.
     least_days
-        Days with rain that it needs: blocks of the bootstrap, whose intervals hold less than they promise below eight.
+        Days with rain that it needs: blocks of the bootstrap. On clean worlds intervals hold what they promise from
+        four days on, but below six those of correlations are often wider than is allowed (docs/validate.md).
     widest_bias
-        Widest interval of the relative bias that counts as resolved; 1 is minus 50 % to plus 50 %.
+        Widest interval of the relative bias that counts as resolved; 0.6 is 30 % either way, as for faults.
     widest_correlation
         Widest interval of the correlation that counts as resolved.
     map_days
@@ -88,6 +103,8 @@ class Settings:
         Relative bias, either way, that is no error worth naming.
     score_tolerance
         How far correlation, detection and false alarms may lie from the best without being an error worth naming.
+    rules
+        When a fault of a sensor counts as found, as absent, or as not resolved.
     """
 
     variable: Literal["rain_rate", "rain_rate_uncalibrated"] = "rain_rate"
@@ -110,20 +127,21 @@ class Settings:
     map_threshold: float = 0.1
     cases: int = 12
     mixed: bool = False
-    least_views: int = 10
-    least_days: int = 8
-    widest_bias: float = 1.0
+    least_views: int = 8
+    least_days: int = 6
+    widest_bias: float = 0.6
     widest_correlation: float = 0.5
     map_days: int = 8
     bias_tolerance: float = 0.1
     score_tolerance: float = 0.1
+    rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple) and field.name != "by":
-                kind = int if field.name == "scales" else float
-                object.__setattr__(self, field.name, tuple(kind(edge) for edge in rising(value, field.name)))
+        for own in fields(self):
+            value = getattr(self, own.name)
+            if isinstance(value, tuple) and own.name != "by":
+                kind = int if own.name == "scales" else float
+                object.__setattr__(self, own.name, tuple(kind(edge) for edge in rising(value, own.name)))
         if any(scale % 2 != 1 or scale < 1 for scale in self.scales):
             raise ConfigError(f"windows of {self.scales} cells", where="--scales", fix="give odd numbers, as 1,3,5,11")
         for name in self.by:
@@ -140,9 +158,25 @@ class Settings:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}", where=f"--{name.replace('_', '-')}", fix="give a share up to 1"
                 )
-        if not self.half_width > 0 or self.window < 8 or len(self.phases) != 2:
+        if len(self.phases) != 2:
+            raise ConfigError(f"phases are {self.phases}", where="settings", fix="give two bounds: solid, liquid")
+        for name in ("minutes", "infrared_weights", "quality_indices", "wet_fractions"):
+            if len(getattr(self, name)) < 2:
+                raise ConfigError(f"{name} bound no class", where="settings", fix="give two bounds or more")
+        self._require_least()
+
+    def _require_least(self) -> None:
+        """Refuse numbers that are too small to mean anything."""
+        above = ("half_width", "map_threshold", "widest_bias", "widest_correlation")
+        least = {"window": 8, "cases": 0, "least_views": 1, "least_days": 1, "map_days": 1}
+        for name in (*above, *least, "bias_tolerance", "score_tolerance"):
+            value, bound = getattr(self, name), least.get(name, 0)
+            if not np.isfinite(value) or value < bound or (name in above and value == 0):
+                wanted = f"{bound} or more" if name not in above else "a number above 0"
+                raise ConfigError(f"{name} is {value}", where=f"settings, {name}", fix=f"give {wanted}")
+        if not self.thresholds[0] > 0:
             raise ConfigError(
-                f"half_width {self.half_width}, window {self.window}, phases {self.phases} cannot be used",
-                where="settings",
-                fix="give half_width above 0, window of 8 or more, and two bounds for phases",
+                f"thresholds begin at {self.thresholds[0]} mm/h, where every cell is an event",
+                where="--thresholds",
+                fix="begin above 0, as 0.1,1,5",
             )

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ondee import __version__, engine
+from ondee.bundle import SUFFIX
 from ondee.collocation.calendar import floor_to
 from ondee.errors import ConfigError, ReadError
 from ondee.output import disk_errors, locked
@@ -21,7 +22,7 @@ from ondee.score.axes import axes
 from ondee.score.resampling import block_length, check_draws
 from ondee.verification.day import Day, judged, score_day
 from ondee.verification.pairing import pairs
-from ondee.verification.record import SUFFIX, Record, read_record, signature_of
+from ondee.verification.record import Record, read_record, signature_of
 from ondee.verification.result import Blocks, Verification, choose_reference, finished
 from ondee.verification.settings import Settings
 from ondee.verification.subjects import AROUND, Subject, pixel_of

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ondee import __version__, engine
-from ondee.errors import StoreError
+from ondee.errors import ConfigError, StoreError
 from ondee.output import disk_errors, locked
 from ondee.progress import track
 from ondee.world import truth
@@ -87,7 +87,13 @@ def _check(world: World) -> None:
     """Let a domain that cannot be used show before anything is written."""
     _ = world.grid
     if world.imerg is not None:
-        _ = world.cells
+        widest = world.cells.pad(world.imerg.margin)
+        if max(-widest.west - 180, widest.east - 180, -widest.south - 90, widest.north - 90) > 1e-6:
+            raise ConfigError(
+                f"a margin of {world.imerg.margin} cells leads beyond IMERG's grid",
+                where="imerg: margin",
+                fix="give a narrower margin, 0 at least, or a domain further from the pole and from 180 degrees",
+            )
     if world.seviri is not None:
         seviri_grid(world.grid.region())
 

@@ -109,13 +109,20 @@ class Cells:
         reach = int(np.ceil(_REACH * _FOLD * _STRETCH**0.5 / self._step))
         offsets = np.arange(-reach, reach + 1)
         columns, rows = np.floor(x).astype(np.int64) + offsets, np.floor(y).astype(np.int64) + offsets
-        cosine, sine = np.cos(angle) * self._step / _FOLD, np.sin(angle) * self._step / _FOLD
-        dx, dy = (columns - x)[:, np.newaxis], (rows - y)[:, :, np.newaxis]
-        along = ((cosine / stretch)[..., np.newaxis] * dx + (sine / stretch)[..., np.newaxis] * dy).astype(np.float32)
-        across = ((cosine * stretch)[..., np.newaxis] * dy - (sine * stretch)[..., np.newaxis] * dx).astype(np.float32)
-        distance = np.sqrt(along * along + across * across)
+        cosine, sine = (part * np.float32(self._step / _FOLD) for part in (np.cos(angle), np.sin(angle)))
+        dx, dy = ((places - own).astype(np.float32) for places, own in ((columns, x), (rows, y)))
+        # Along and across a cell's axis: parts of the column and of the row that are added for each pixel.
+        parts = (cosine / stretch * dx, sine / stretch * dy), (-sine * stretch * dx, cosine * stretch * dy)
+        along, across = (
+            column.astype(np.float32)[:, np.newaxis] + row.astype(np.float32)[:, :, np.newaxis] for column, row in parts
+        )
+        along *= along
+        across *= across
+        along += across
+        distance = np.sqrt(along, out=along)
         height = (peak * np.sin(np.pi * age / life) ** 2).astype(np.float32)[..., np.newaxis]
-        values = np.where(distance < _REACH, height * np.exp(-distance), 0)
+        values = height * np.exp(-distance)
+        values[distance >= _REACH] = 0
         ny, nx = self._shape
         places = (rows % ny * nx)[:, :, np.newaxis] + (columns % nx)[:, np.newaxis]
         total = np.bincount(places.ravel(), values.ravel(), ny * nx)
@@ -127,6 +134,8 @@ class Cells:
         sides = self._step * self._shape[1], self._step * self._shape[0]
         expected = self._births(number) * (sides[0] * sides[1] / 100**2) * self._minutes / 60
         systems = generator.poisson(expected / _MEMBERS)
+        if not systems:  # as in most steps of a small plane
+            return np.empty((0, len(LIVING.names or ())))
         of = np.repeat(np.arange(systems), generator.poisson(_MEMBERS, systems))
         count = of.size
         centre = generator.uniform((0, 0), sides, (systems, 2))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ondee.world.rain import REGIMES
 
 __all__ = [
+    "MOST_LATE",
     "Bias",
     "Blur",
     "Clock",
@@ -28,6 +29,8 @@ SensorName: TypeAlias = Literal["GMI", "AMSR2", "SSMIS", "MHS", "ATMS"]
 """Sensors of the synthetic constellation. A fault strikes every satellite that carries the sensor."""
 
 _Share = Annotated[float, Field(ge=0, le=1)]
+MOST_LATE = 60.0
+"""Most minutes by which a clock is wrong: the rain that a pass sees is made for as long before and after an event."""
 
 
 class _Part(BaseModel):
@@ -59,7 +62,7 @@ class Clock(_Part):
 
     sensor: SensorName
     """Name of the sensor."""
-    minutes: Annotated[float, Field(ge=-60, le=60)]
+    minutes: Annotated[float, Field(ge=-MOST_LATE, le=MOST_LATE)]
     """Minutes by which the reported time is later than the scan."""
 
 

@@ -18,6 +18,7 @@ import scipy.ndimage
 import xarray as xr
 from numpy.typing import NDArray
 
+from ondee.collocation.footprint import FULL_WIDTH
 from ondee.grid import Grid
 from ondee.source.assembly import Variable, assemble
 from ondee.source.imerg_sensors import flags
@@ -182,7 +183,7 @@ def infrared_rain(
     """
     width = _INFRARED_WIDTH if temperature is None else _CLOUD_WIDTH
     rain = state.rate if temperature is None else _power_law(temperature)
-    response = Response(grid, width / np.sqrt(8 * np.log(2)))
+    response = Response(grid, width / FULL_WIDTH)
     smooth = response.field(response.spectrum(rain, 0.0, 0.0, 1.0))
     mean = (area_means(grid, cells) @ smooth.ravel()).reshape(cells.shape)
     generator = np.random.default_rng([seed, _INFRARED, half_hour_number(start)])

@@ -22,8 +22,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from ondee.collocation.area import weights
+from ondee.collocation.footprint import FULL_WIDTH
 from ondee.errors import ConfigError, GridError
 from ondee.grid import Grid, transformer
+from ondee.source.imerg_sensors import sensor
 from ondee.units import WET
 from ondee.world.constellation import Pass, half_hour_number
 from ondee.world.faults import Bias, Blur, Clock, Dropout, FalseRain, Fault, Shift, of
@@ -39,8 +41,6 @@ _FALSE_MEAN = 0.3
 """Mean by which the sensor's own false rain exceeds its threshold, mm h-1."""
 _FALSE_MOST = 3.0
 """Most by which it does, mm h-1."""
-_DEVIATION = np.sqrt(8 * np.log(2))
-"""Full width at half maximum of a Gaussian, in standard deviations."""
 _TOGETHER = 1.0
 """Minutes of a pass that are taken as one moment."""
 
@@ -88,23 +88,21 @@ class Instrument:
 
 
 INSTRUMENTS: dict[str, Instrument] = {
-    instrument.name: instrument
-    for instrument in (
-        Instrument("GMI", 9, 12.0, 0.10, 1.0, 1.00, 1.2, 0.20, 0.002),
-        Instrument("AMSR2", 3, 9.0, 0.12, 1.0, 0.98, 1.2, 0.25, 0.003),
-        Instrument("SSMIS", 5, 35.0, 0.20, 1.0, 0.95, 1.2, 0.30, 0.004),
-        Instrument("MHS", 7, 22.0, 0.25, 1.0, 0.94, 1.2, 0.40, 0.005),
-        Instrument("ATMS", 11, 24.0, 0.25, 1.0, 0.95, 1.2, 0.35, 0.005),
+    name: Instrument(name, code, sensor(code).footprint, threshold, 1.0, exponent, 1.2, noise, false_alarms)
+    for name, code, threshold, exponent, noise, false_alarms in (
+        ("GMI", 9, 0.10, 1.00, 0.20, 0.002),
+        ("AMSR2", 3, 0.12, 0.98, 0.25, 0.003),
+        ("SSMIS", 5, 0.20, 0.95, 0.30, 0.004),
+        ("MHS", 7, 0.25, 0.94, 0.40, 0.005),
+        ("ATMS", 11, 0.25, 0.95, 0.35, 0.005),
     )
 }
 """Sensors with no errors but footprint, threshold, a nearly linear response and noise.
 
-The footprints are geometric means of the published axes: of the 36.5 GHz channel of the imagers (GMI 15.6 x 9.4 km,
-Draper et al. 2015; AMSR2 12 x 7 km, Imaoka et al. 2010; SSMIS 41 x 31 km, Kunkee et al. 2008) and of the 183 GHz
-channels of the sounders, 1.1 degrees wide, averaged over the swath (16 km below the satellite, about 50 x 27 km at the
-edge; Bonsignori 2007, Weng et al. 2012). Thresholds, exponents and noise are choices: the sounders, which see
-rain by its ice, are given the rougher ones. An exponent below 1 adds to rain below the pivot what it takes off above,
-so that the volume is kept: within 5 % of the rain of fronts and storms, before the threshold cuts it.
+The footprints are those of :data:`ondee.source.imerg_sensors.SENSORS`. Thresholds, exponents and noise are choices: the
+sounders, which see rain by its ice, are given the rougher ones. An exponent below 1 adds to rain below the pivot what
+it takes off above, so that the volume is kept: within 5 % of the rain of fronts and storms, before the threshold cuts
+it.
 """
 
 
@@ -217,7 +215,7 @@ def seen(
     means = area_means(grid, lattice)
     displaced = instrument.jitter * draws.place @ _cell_in_plane(grid, cells)
     widths = [instrument.footprint, *(blur.km for blur in of(faults, Blur, instrument.name))]
-    deviation = float(np.hypot.reduce(widths)) * 1000 / _DEVIATION
+    deviation = float(np.hypot.reduce(widths)) * 1000 / FULL_WIDTH
     response = Response(grid, deviation)
     minute = overpass.minute - _late(instrument.name, faults)
     found = np.zeros(cells.shape)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ondee.config import Moment, Part, load
 from ondee.grid import Grid
 from ondee.world.domain import domain_grid, imerg_cells
-from ondee.world.faults import Fault, Planted, SensorName, planted
+from ondee.world.faults import MOST_LATE, Clock, FalseRain, Fault, Planted, SensorName, Shift, of, planted
 from ondee.world.rain import REGIMES
 
 __all__ = ["AFTER", "BEFORE", "Domain", "Imerg", "Radar", "Seviri", "World", "load_world"]
@@ -21,7 +21,20 @@ __all__ = ["AFTER", "BEFORE", "Domain", "Imerg", "Radar", "Seviri", "World", "lo
 BEFORE, AFTER = 35, 65
 """Minutes of rain before and after an event: a scan of lags from -30 to +60 min needs them."""
 
+_LAST = np.datetime64("2200-01-01", "s")
+_LAST_OF_IMERG = np.datetime64("2038-01-01", "s")
+"""No event ends later: stores count nanoseconds, which end in 2262, and files of IMERG seconds in 32 bits."""
+_CELL = 11.2
+"""Height of a cell of IMERG, and more than its width, km."""
+
 _Cells = Annotated[int, Field(ge=0, le=50)]
+
+
+def _once(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [value for number, value in enumerate(values) if value in values[:number]]
+    if twice:
+        raise ValueError(f"named twice: {twice[0]}")
+    return values
 
 
 def _even(value: int) -> int:
@@ -78,7 +91,7 @@ class Imerg(Part):
     """Cells of 0.1 degree about the domain, all missing, for nothing is simulated there."""
     schedule: Literal["orbits", "half-hourly"] = "orbits"
     """`orbits`: satellites pass when their orbits bring them; `half-hourly`: one passes in every half hour."""
-    sensors: Annotated[tuple[SensorName, ...], Field(min_length=1)] = (
+    sensors: Annotated[tuple[SensorName, ...], Field(min_length=1), AfterValidator(_once)] = (
         "GMI",
         "AMSR2",
         "SSMIS",
@@ -107,7 +120,7 @@ class World(Part):
     """Length of an event, hours."""
     every: Annotated[int, Field(ge=3)] | None = None
     """Hours between starts of events; a day if left out, or `hours` and two more if that is longer."""
-    regimes: Annotated[dict[str, Annotated[float, Field(ge=0)]] | tuple[str, ...], Field(min_length=1)] = (
+    regimes: Annotated[dict[str, Annotated[float, Field(ge=0, le=1e6)]] | tuple[str, ...], Field(min_length=1)] = (
         "convective",
         "embedded",
         "frontal",
@@ -121,7 +134,10 @@ class World(Part):
     """IMERG; `null` for none."""
     faults: tuple[Planted, ...] = ()
     """Faults planted in IMERG's sensors."""
-    truth: tuple[Literal["rain", "cloud_top_height"], ...] = ("rain", "cloud_top_height")
+    truth: Annotated[tuple[Literal["rain", "cloud_top_height"], ...], AfterValidator(_once)] = (
+        "rain",
+        "cloud_top_height",
+    )
     """What `truth.zarr` holds, beside the motion; cloud tops only where SEVIRI's images are made."""
 
     @model_validator(mode="after")
@@ -141,15 +157,29 @@ class World(Part):
             raise ValueError("regimes: all weights are 0")
         if self.radar is None and self.seviri is None and self.imerg is None:
             raise ValueError("radar, seviri and imerg are all null: nothing would be written")
+        limit = _LAST if self.imerg is None else _LAST_OF_IMERG
+        if self.start_of(self.events - 1) + np.timedelta64(self.hours, "h") >= limit:
+            raise ValueError(f"events: the last of {self.events} would end after {limit.astype('datetime64[D]')}")
         self._check_faults()
         return self
 
     def _check_faults(self) -> None:
+        if self.planted and self.imerg is None:
+            raise ValueError("faults: they strike IMERG's sensors, and imerg is null")
         flying = self.imerg.sensors if self.imerg is not None else ()
-        for fault in self.planted:
-            sensor = getattr(fault, "sensor", None)
-            if self.imerg is None or (sensor is not None and sensor not in flying):
-                raise ValueError(f"faults: the sensor {sensor} does not fly: imerg has {', '.join(flying) or 'none'}")
+        for sensor in {fault.sensor for fault in self.planted if not isinstance(fault, FalseRain)}:
+            if sensor not in flying:
+                raise ValueError(f"faults: the sensor {sensor} does not fly: imerg has {', '.join(flying)}")
+            late = sum(clock.minutes for clock in of(self.planted, Clock, sensor))
+            if abs(late) > MOST_LATE:
+                raise ValueError(f"faults: the clocks of {sensor} add up to {late:g} min, more than {MOST_LATE:g}")
+            shifts = of(self.planted, Shift, sensor)
+            cells = max(abs(sum(shift.east for shift in shifts)), abs(sum(shift.north for shift in shifts)))
+            if cells * _CELL > min(self.domain.sides):
+                raise ValueError(
+                    f"faults: the shifts of {sensor} add up to {cells:g} cells, more than the domain of "
+                    f"{min(self.domain.sides)} km is wide"
+                )
 
     # ---- what follows from it
 

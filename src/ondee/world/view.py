@@ -13,6 +13,7 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +23,7 @@ import xarray as xr
 from numba import njit
 from numpy.typing import NDArray
 
-from ondee.collocation.area import weights
+from ondee.collocation.area import response, weights
 from ondee.collocation.viewing import satellite_longitude_of, true_position
 from ondee.errors import ConfigError, GridError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
@@ -150,17 +151,15 @@ def seviri_scene(cloud: Cloud, bt: _Field, grid: Grid, seviri: Grid, time: np.da
     waves = [channel.wave_number for channel in CHANNELS.values()]
     for index, wave in enumerate(waves):
         seen[index] = radiance(seen[index], wave)
-    matrix, coverage = _footprints(grid, seviri)
-    # All channels at once: every weight is read a single time. Nothing in a scene is missing.
-    radiances = np.ascontiguousarray((matrix @ seen.reshape(len(waves), -1).T).T).reshape(len(waves), *seviri.shape)
-    radiances /= np.maximum(coverage, np.float32(1e-3))
+    footprints = _footprints(grid, seviri)
+    radiances = footprints.mean(seen)
     moment = int(time.astype("datetime64[s]").astype(np.int64)) % 2**63
     noise = np.random.default_rng([seed, _ROOM, moment]).standard_normal(radiances.shape, dtype=np.float32)
     for index, (wave, channel) in enumerate(zip(waves, CHANNELS.values(), strict=True)):
         pair = radiance(np.array([channel.noise_at - 0.5, channel.noise_at + 0.5]), wave)
         noisy = radiances[index] + noise[index] * np.float32((pair[1] - pair[0]) * channel.noise)
         radiances[index] = brightness(np.maximum(noisy, radiance(_COLDEST, wave)), wave)
-    radiances[:, coverage < _COVERAGE] = np.nan
+    radiances[:, footprints.coverage < _COVERAGE] = np.nan
     stamp = np.array([time], "datetime64[ns]")
     return assemble(
         {"brightness_temperature": Variable(radiances[np.newaxis]), "scan_offset": Variable(offset[np.newaxis])},
@@ -183,11 +182,56 @@ def _disk(longitude: float) -> Grid:
     return Grid(crs, -_EDGE, _EDGE, _PIXEL, _PIXEL, _LINES, _LINES)
 
 
+@dataclass(frozen=True, eq=False)
+class _Footprints:
+    """Means over footprints, by way of a grid twice as fine: a tenth of the weights of one matrix for all.
+
+    Parameters
+    ----------
+    to_fine
+        Shares of the pixels in each cell of the fine grid.
+    along_y, along_x
+        Shares of the fine rows and columns in those of the image.
+    shape
+        Of the fine grid.
+    coverage
+        Share of each footprint that the pixels cover, ``(y, x)``.
+    """
+
+    to_fine: scipy.sparse.csr_array
+    along_y: scipy.sparse.csr_array
+    along_x: scipy.sparse.csr_array
+    shape: tuple[int, int]
+    coverage: _Field
+
+    def total(self, fields: _Field) -> _Field:
+        """Sums over the covered part of each footprint, ``(channel, y, x)``; nothing in a scene is missing."""
+        count = len(fields)
+        # All channels at once: every weight is read a single time.
+        fine = (self.to_fine @ fields.reshape(count, -1).T).reshape(self.shape[0], -1)
+        rows = (self.along_y @ fine).reshape(-1, self.shape[1], count).transpose(1, 0, 2)
+        both = (self.along_x @ rows.reshape(self.shape[1], -1)).reshape(self.along_x.shape[0], -1, count)
+        made: _Field = np.ascontiguousarray(both.transpose(2, 1, 0))
+        return made
+
+    def mean(self, fields: _Field) -> _Field:
+        """Means over the covered part of each footprint, ``(channel, y, x)``."""
+        made = self.total(fields)
+        made /= np.maximum(self.coverage, np.float32(1e-3))
+        return made
+
+
 @lru_cache(maxsize=8)
-def _footprints(grid: Grid, seviri: Grid) -> tuple[scipy.sparse.csr_array, _Field]:
-    """Weights of the pixels in each footprint, and the share of it that they cover."""
-    found = weights(grid, seviri, footprint=_FOOTPRINT)
-    return found.matrix(), found.reach().astype(np.float32)
+def _footprints(grid: Grid, seviri: Grid) -> _Footprints:
+    """Weights of the pixels in each footprint."""
+    fine, along_y, along_x = response(seviri, _FOOTPRINT)
+    to_fine = weights(grid, fine)
+    shape = (fine.nx * fine.ny, grid.nx * grid.ny)
+    matrix = scipy.sparse.csr_array((to_fine.share, to_fine.index, to_fine.start.astype(np.int32)), shape=shape)
+    found = _Footprints(
+        matrix, along_y.astype(np.float32), along_x.astype(np.float32), fine.shape, np.zeros(0, np.float32)
+    )
+    return replace(found, coverage=found.total(np.ones((1, *grid.shape), np.float32))[0])
 
 
 def _slant(top: _Field, bt: _Field, grid: Grid, longitude: float) -> _Field:

@@ -1,0 +1,110 @@
+import json
+import re
+
+import pytest
+
+from ondee.cli import main
+from ondee.command.demo import SETTINGS, world_of
+from ondee.errors import ConfigError
+from ondee.terminal.faults import outcome_words
+from ondee.validation.outcome import Outcome
+from ondee.validation.result import read_validation
+from ondee.world.faults import sizes
+
+SEED = 4
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *map(str, words)])
+    return ended.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One small demo, its answer as JSON."""
+    out = tmp_path_factory.mktemp("made") / "demo"
+    with pytest.MonkeyPatch.context() as patch:
+        printed = []
+        patch.setattr("sys.stdout.write", printed.append, raising=False)
+        code = run("--out", out, "--size", 160, "--seed", SEED, "--workers", 2, "--json")
+    return out, code, json.loads("".join(printed))
+
+
+def test_the_planted_faults_are_found_with_their_size(made):
+    _, code, told = made
+    assert code == 0
+    planted = sizes(world_of(160, SEED).planted)
+    answers = {(one["sensor"], one["kind"]): one for one in told["outcomes"] if one["planted"] is not None}
+    assert answers.keys() == planted.keys() and len(planted) == 3
+    for place, size in planted.items():
+        one = answers[place]
+        assert one["verdict"] == "found" and one["planted"] == size
+        assert abs(one["value"] - size) < {"bias": 0.25, "clock": 2.5}.get(place[1], 0.3), one
+    assert told["quiet"] + len(told["outcomes"]) == 20
+
+
+def test_the_page_says_what_was_planted_and_the_archive_is_gone(made):
+    out, _, told = made
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert told["report"] == str(out / "report.html")
+    assert (
+        "The truth is known. Planted: " in text and "planted × 1.5" in text and "planted +1" in text.replace("−", "+")
+    )
+    assert {path.name for path in out.iterdir()} == {
+        "world.yaml", "half-hours.yaml", "half-hours.zarr", "validation", "report.html", "figures",
+    }  # fmt: skip
+    found = read_validation(out / "validation")
+    assert found.facts["half_hours"] == 60 and found.facts["days"] == 10
+    assert found.facts["command"].endswith(f"--size 160 --seed {SEED}")
+    assert found.groups["scores/minute"].sizes["minute"] == len(SETTINGS.minutes) - 1 == 3
+    assert found.groups["cases"].sizes["time"] == SETTINGS.cases == 24
+
+
+def test_results_are_not_replaced_unasked(made, capsys):
+    out, *_ = made
+    before = (out / "report.html").read_bytes()
+    assert run("--out", out, "--size", 160) == 1
+    told = capsys.readouterr().err
+    assert "of an earlier demo" in told and "--force" in told
+    assert (out / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [((150, 1), "150 km"), ((161, 1), "161 km"), ((256, -1), "the seed is -1")]
+)
+def test_a_demo_that_cannot_be_made_is_refused(given, words):
+    with pytest.raises(ConfigError, match=words) as refused:
+        world_of(*given)
+    assert refused.value.fix
+
+
+def test_the_seed_draws_which_sensors_are_faulty_and_which_way():
+    planted = [sizes(world_of(256, seed).planted) for seed in range(8)]
+    assert all(len(one) == 3 and len({sensor for sensor, _ in one}) == 3 for one in planted)
+    assert len({tuple(sorted(one.items())) for one in planted}) > 4
+    for one in planted:
+        kinds = {kind: size for (_, kind), size in one.items()}
+        assert kinds["bias"] == 1.5 and abs(kinds["clock"]) == 10
+        assert abs(kinds.get("east", kinds.get("north"))) == 1
+    assert sizes(world_of(256, 3).planted) == sizes(world_of(160, 3).planted)
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (
+            Outcome("MHS", "bias", 1.5, 1.3, 1.2, 1.4, "found"),
+            "MHS, rain × 1.5: found, 30 % too much rain [20, 40]; the",
+        ),
+        (Outcome("MHS", "east", -1.0, -0.9, -1.1, -0.7, "found"), "MHS, 1 cell west: found, 0.90 cells too far west ["),
+        (
+            Outcome("MHS", "clock", -10.0, 0.0, -1.0, 1.0, "clear"),
+            "MHS, clock 10 min early: not found (clear), 0.0 min",
+        ),
+    ],
+)
+def test_each_fault_has_a_sentence(one, words):
+    assert outcome_words(one).startswith(words)
+    missed = re.search("misses what was planted", outcome_words(one))
+    assert bool(missed) == (not one.held)
