@@ -249,16 +249,17 @@ def _conversion(units: str, entry: Quantity) -> str:
 
 
 def _hours(time_bounds: xr.DataArray) -> xr.DataArray:
-    """Length of each time step in hours."""
-    length = time_bounds.isel(bounds=1) - time_bounds.isel(bounds=0)
-    hours = length / np.timedelta64(1, "h")
-    if not bool((hours > 0).all()):
+    """Length of each time step in hours; on plain arrays, since this is done for every frame of an archive."""
+    edges = time_bounds.transpose("time", "bounds").values
+    hours = (edges[:, 1] - edges[:, 0]) / np.timedelta64(1, "h")
+    if not (hours > 0).all():
         raise UnitError(
             "a step of no length cannot carry an amount",
             where="time_bounds",
             fix="give the true start and end of the accumulation in time_bounds(time, bounds)",
         )
-    return hours.drop_vars([name for name in hours.coords if name != "time"])
+    times = {"time": time_bounds.coords["time"]} if "time" in time_bounds.coords else {}
+    return xr.DataArray(hours, dims="time", coords=times)
 
 
 def to_rate(amount: xr.DataArray, time_bounds: xr.DataArray) -> xr.DataArray:

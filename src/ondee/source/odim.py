@@ -102,8 +102,9 @@ class Odim:
         (path,) = paths
         _check_options(quantity, options)
         with opened(path) as file:
-            chosen = choose(list(fields_of(file)), quantity, dataset, path)
-            quality = quality_of(chosen, list(fields_of(file)))
+            held = list(fields_of(file))
+            chosen = choose(held, quantity, dataset, path)
+            quality = quality_of(chosen, held)
             stamp = _nominal(file, path)
             bounds = _interval(chosen, path)
             _check_nominal(stamp, bounds, path)

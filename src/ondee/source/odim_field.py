@@ -71,8 +71,9 @@ class Field:
 def inherited(lineage: Sequence[h5py.Group], kind: str, name: str) -> Any:
     """Attribute of the nearest group that has it (ODIM_H5: lower groups inherit)."""
     for group in lineage:
-        if kind in group and name in group[kind].attrs:
-            return attribute(group[kind], name)
+        described = group.get(kind)  # opened once: this is asked dozens of times of every file
+        if described is not None and name in described.attrs:
+            return attribute(described, name)
     return None
 
 
