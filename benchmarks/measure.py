@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 __all__ = ["Row", "machine", "markdown", "pair", "show"]
@@ -92,10 +92,18 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": platform.platform(),
         "python": sys.version.split()[0],
-        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "packages": ", ".join(f"{name} {found}" for name in packages if (found := _installed(name))),
         "commit": commit.stdout.strip() or "unknown",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def _installed(name: str) -> str:
+    """Version of a package; empty where it is not there: most benchmarks need no rival."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:
