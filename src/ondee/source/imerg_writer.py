@@ -351,3 +351,4 @@ def _write_field(
         _set(node, LongName=_LONG_NAMES[quantity])
     for dimension, scale in zip(node.dims, ("time", "lon", "lat"), strict=True):
         dimension.attach_scale(scales[scale])
+    node.flush()  # laid down now, and not when the last reference goes: the same data give the same bytes

@@ -277,6 +277,8 @@ def _image(file: h5py.File, place: str, values: NDArray[Any], coding: Coding, gz
         f"{place}/data", data=values, chunks=chunks, compression="gzip", compression_opts=gzip, track_times=False
     )
     _set(data, CLASS="IMAGE", IMAGE_VERSION="1.2")
+    # Laid down now, and not when the last reference goes: a profiler of dask holds some, and the layout would vary.
+    data.flush()
 
 
 def _codes(coding: Coding) -> dict[str, Any]:
