@@ -24,7 +24,7 @@ install: $(STAMP)  ## the package with all that its developers need
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[retrieval]"
 	touch $@
 
 $(STAMP): $(VENV)/.package

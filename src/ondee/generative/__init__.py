@@ -1,0 +1,1 @@
+"""Generative modelling as pure functions on tensors: noise, paths, losses, solvers."""
