@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ondee import __version__
 from ondee.cli.archives import build, look, simulate
 from ondee.cli.console import TOKENS
+from ondee.cli.retrieval import retrieve, train
 from ondee.cli.validation import combine, demo, floor, report, validate
 from ondee.cli.verification import verify
 from ondee.errors import OndeeError
@@ -28,7 +29,7 @@ app = App(
     help_format="markdown",
 )
 app.register_install_completion_command(help="Install the completion of your shell.")
-for _command in (look, build, simulate, floor, validate, combine, report, verify, demo):
+for _command in (look, build, simulate, floor, validate, combine, report, verify, train, retrieve, demo):
     app.command(_command)
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "Names",
     "Numbers",
     "Options",
+    "Parts",
     "Region",
     "Required",
     "RequiredText",
@@ -51,6 +52,14 @@ def _options(_: Any, tokens: Sequence[Any]) -> list[tuple[str, Any]]:
         raise ValueError("a value cannot be understood: " + str(error).splitlines()[0]) from error
 
 
+def _parts(_: Any, tokens: Sequence[Any]) -> list[tuple[str, str]]:
+    """Read some ``NAME=FOLDER``."""
+    pairs = [token.value.partition("=") for token in tokens]
+    if not all(name and equals and folder for name, equals, folder in pairs):
+        raise ValueError("write a part as NAME=FOLDER")
+    return [(name, folder) for name, _, folder in pairs]
+
+
 def _numbers(_: Any, tokens: Sequence[Any]) -> tuple[float, ...]:
     """Read ``0.1,1,5``."""
     return tuple(float(word) for word in tokens[0].value.split(","))
@@ -86,6 +95,10 @@ Region = Annotated[
 Options = Annotated[
     list[tuple[str, Any]] | None,
     Parameter(name="--option", converter=_options, n_tokens=1, accepts_keys=False, metavar="NAME=VALUE", negative=()),
+]
+Parts = Annotated[
+    list[tuple[str, str]] | None,
+    Parameter(converter=_parts, n_tokens=1, accepts_keys=False, metavar="NAME=FOLDER", negative=()),
 ]
 TruthOptions = Annotated[
     list[tuple[str, Any]] | None,

@@ -6,9 +6,8 @@ apart, and get the noise of their channel, constant in radiance: cold scenes are
 
 References
 ----------
-.. [1] CGMS 03, LRIT/HRIT Global Specification, 1999, section 4.4 (the geostationary projection).
-.. [2] J. Schmetz et al., An introduction to Meteosat Second Generation (MSG), Bull. Amer. Meteor. Soc. 83
-   (2002), 977-992 (footprint, scan, noise).
+.. [1] J. Schmetz et al., An introduction to Meteosat Second Generation (MSG), Bull. Amer. Meteor. Soc. 83
+   (2002), 977-992 (footprint, cycle, noise).
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ondee.collocation.area import response, weights
+from ondee.collocation.scan import scan_offset, seviri_disk
 from ondee.collocation.viewing import satellite_longitude_of, true_position
-from ondee.errors import ConfigError, GridError
+from ondee.errors import GridError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, transformer
 from ondee.region import Region, four_numbers
 from ondee.source.assembly import Variable, assemble, time_bounds
@@ -38,16 +38,10 @@ _Field = NDArray[np.float32]
 
 _ROOM = 33
 """Key of this module's random numbers."""
-_PIXEL, _LINES = 3000.403165817, 3712
-"""Width of a pixel below the satellite in m, and lines and columns of the full disk [1]_."""
-_EDGE = 5_570_248.477
-"""Northern and, with the sign turned, western edge of the full disk as satpy places it, m."""
 _FOOTPRINT = 1.6
-"""Width of the footprint in pixels: 4.8 km [2]_."""
+"""Width of the footprint in pixels: 4.8 km [1]_."""
 _CYCLE = 15
-"""Minutes from one image to the next [2]_."""
-_LINES_AT_ONCE, _TURN = 3, 0.6
-"""Lines seen in a turn of the satellite, and its length in s [2]_."""
+"""Minutes from one image to the next [1]_."""
 _COVERAGE = 0.95
 """Least share of a footprint that must lie on the plane."""
 _RISE = 500.0
@@ -80,7 +74,7 @@ def seviri_grid(region: Region, *, longitude: float = 0.0) -> Grid:
     >>> seviri_grid((0.0, 45.0, 2.0, 47.0)).shape
     (43, 51)
     """
-    disk = _disk(longitude)
+    disk = seviri_disk(longitude)
     west, south, east, north = four_numbers(region)
     places = np.meshgrid(np.linspace(west, east, 9), np.linspace(south, north, 9))
     if not np.isfinite(transformer(LATITUDE_LONGITUDE, disk.crs).transform(*places)[0]).any():
@@ -90,28 +84,6 @@ def seviri_grid(region: Region, *, longitude: float = 0.0) -> Grid:
             fix="give a region within 75 degrees of the satellite, or the longitude of another one",
         )
     return disk.crop(*disk.window(region, where="the region of the SEVIRI scene"))
-
-
-def scan_offset(seviri: Grid) -> _Field:
-    """Seconds from the nominal start of an image to the moment each line is seen, ``(y,)``.
-
-    The disk is scanned from south to north, three lines in a turn of 0.6 s: Europe after 10 to 12 minutes.
-
-    Raises
-    ------
-    ConfigError
-        If the grid is no part of SEVIRI's.
-    """
-    block = _disk(satellite_longitude_of(seviri)).block(seviri)
-    if block is None:
-        raise ConfigError(
-            f"{seviri.describe()} is no part of SEVIRI's grid",
-            where="the grid of the SEVIRI scene",
-            fix="make it with ondee.world.view.seviri_grid(region)",
-        )
-    from_south = _LINES - 1 - np.arange(block[0].start, block[0].stop)
-    made: _Field = (from_south // _LINES_AT_ONCE * _TURN).astype(np.float32)
-    return made
 
 
 def seviri_scene(cloud: Cloud, bt: _Field, grid: Grid, seviri: Grid, time: np.datetime64, *, seed: int) -> xr.Dataset:
@@ -173,13 +145,6 @@ def seviri_scene(cloud: Cloud, bt: _Field, grid: Grid, seviri: Grid, time: np.da
         source="ondee synthetic infrared",
         seed=seed,
     )
-
-
-@lru_cache(maxsize=8)
-def _disk(longitude: float) -> Grid:
-    """SEVIRI's full disk [1]_."""
-    crs = f"+proj=geos +lon_0={longitude!r} +h=35785831 +a=6378169 +rf=295.488065897014 +units=m"
-    return Grid(crs, -_EDGE, _EDGE, _PIXEL, _PIXEL, _LINES, _LINES)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,300 @@
+"""What a training writes down as it goes: metrics, validations, pictures, and the state from which it can go on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
+
+from ondee import run
+from ondee.condition import Batch
+from ondee.errors import ConfigError, ReadError
+from ondee.generative.noise import Noise
+from ondee.output import disk_errors, whole
+from ondee.progress import track
+from ondee.training.lesson import Lesson
+from ondee.training.material import Material
+
+__all__ = ["CHECKPOINT", "Diary", "Draw", "Scene", "checkpoint"]
+
+CHECKPOINT = "checkpoint.pt"
+_TOLD_EVERY = 50
+"""Steps of which one line of metrics is the mean."""
+_SHOWN = 4
+_MEMBERS_SHOWN = 2
+_MOST_STEPS = 25
+"""Steps of a member that is drawn for a picture only."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Patches of the validation days and what the model makes of them.
+
+    Parameters
+    ----------
+    channel
+        Name of the infrared channel.
+    infrared
+        Newest image, ``(B, H, W)``, K.
+    radar
+        Observed rain, ``(B, H, W)``, mm h-1, NaN where not observed.
+    drawn
+        Retrieved rain, ``(B, M, H, W)``, mm h-1.
+    cell
+        Height and width of a pixel, km.
+    step
+        Steps learnt so far.
+    """
+
+    channel: str
+    infrared: NDArray[Any]
+    radar: NDArray[Any]
+    drawn: NDArray[Any]
+    cell: tuple[float, float]
+    step: int
+
+
+Draw = Callable[[Path, Scene, list[dict[str, Any]]], None]
+"""``draw(folder, scene, metrics)``: writes pictures into the folder of the run."""
+
+
+def checkpoint(folder: Path) -> dict[str, Any] | None:
+    """State that a training left in its folder; None if there is none.
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch tells a broken file in many ways
+        raise ReadError(
+            f"the state of the training cannot be read: {str(error).splitlines()[0]}",
+            where=path,
+            fix="remove this file: the training then begins anew",
+        ) from error
+    return state
+
+
+class Diary(Callback):
+    """Keeps the books of a training; only the first process writes.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    material
+        What is learnt from.
+    state
+        What an earlier training left; None for a new one.
+    draw
+        Draws pictures; none where None.
+    """
+
+    def __init__(
+        self, folder: Path, material: Material, state: dict[str, Any] | None = None, draw: Draw | None = None
+    ) -> None:
+        self.folder, self.material, self.config = folder, material, material.config
+        books = (state or {}).get("books", {})
+        self.seconds = float(books.get("seconds", 0.0))
+        self.waited = float(books.get("waited", 0.0))
+        self._sums: dict[str, float] = dict(books.get("sums", {}))
+        self._since = [float(entry) for entry in books.get("since", (0.0, 0.0, 0.0))]
+        self.draw = draw if material.config.pictures else None
+        self.interrupted = False
+        self._bar: Iterator[int] = iter(())
+        self._clock = self._began = 0.0
+        self._board: Any = None
+        self._kept = _lines(folder / run.METRICS, int((state or {}).get("step", 0)))
+
+    # ---- what Lightning calls
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the books where an earlier training left them."""
+        self._clock = self._began = time.monotonic()
+        if not trainer.is_global_zero:
+            return
+        text = "".join(json.dumps(line) + "\n" for line in self._kept)
+        run.write_text(self.folder / run.METRICS, text)
+        self._board = _board(self.folder) if self.config.logger == "tensorboard" else None
+        lesson: Any = pl_module
+        self._bar = iter(track(range(lesson.first, self.config.steps), "training"))
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Count the time waited for a batch."""
+        now = time.monotonic()
+        self.waited += now - self._clock
+        next(self._bar, None)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write down what there is to be told after a step."""
+        lesson: Any = pl_module
+        done = lesson.first + batch_idx + 1
+        last = done == self.config.steps
+        if trainer.is_global_zero:
+            self._count(lesson)
+            if done % _TOLD_EVERY == 0 or last:
+                self._tell_losses(done, lesson)
+            if done % self.config.validate_every == 0 or last:
+                self._validate(done, lesson)
+            if done % self.config.checkpoint_every == 0 or last:
+                self._keep(done, lesson)
+        self._tick()
+        self._clock = time.monotonic()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Remember that someone stopped it: Lightning does not tell."""
+        self.interrupted = isinstance(exception, KeyboardInterrupt)
+        self._close()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the books."""
+        next(self._bar, None)
+        self._close()
+
+    # ---- the books
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._began
+        self._began = now
+
+    def _close(self) -> None:
+        if hasattr(self._bar, "close"):
+            self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _count(self, lesson: Lesson) -> None:
+        for name, value in lesson.losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._sums["steps"] = self._sums.get("steps", 0.0) + 1
+
+    def _tell_losses(self, done: int, lesson: Lesson) -> None:
+        """A line with the mean losses since the last one."""
+        self._tick()
+        count = self._sums.pop("steps")
+        means = {name: value / count for name, value in self._sums.items()}
+        self._sums = {}
+        seconds, waited = self.seconds - self._since[0], self.waited - self._since[1]
+        self._since = [self.seconds, self.waited, float(done)]
+        optimiser: Any = lesson.optimizers(use_pl_optimizer=False)
+        self._tell(
+            {
+                "step": done,
+                **means,
+                "rate": optimiser.param_groups[0]["lr"],
+                "seconds": round(self.seconds, 3),
+                "waiting_share": round(waited / seconds, 4) if seconds > 0 else 0.0,
+            }
+        )
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        self._kept.append(line)
+        path = self.folder / run.METRICS
+        with disk_errors(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in line.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, line["step"])
+
+    def _keep(self, done: int, lesson: Lesson) -> None:
+        """Write the state from which the training can go on; it is there whole or as it was before."""
+        self._tick()
+        books = {"seconds": self.seconds, "waited": self.waited, "sums": self._sums, "since": self._since}
+        with whole(self.folder / CHECKPOINT, force=True) as draft:
+            torch.save({**lesson.left(done), "books": books}, draft)
+
+    # ---- validation
+
+    @torch.no_grad()
+    def _validate(self, done: int, lesson: Lesson) -> None:
+        """Losses of the averaged weights on the fixed patches, and pictures of the wettest of them."""
+        judged, device = lesson.average, lesson.device
+        sums: dict[str, float] = {}
+        total = 0.0
+        wettest: list[tuple[float, int, Batch]] = []
+        for batch, noise in self.material.judged():
+            losses = judged.loss(batch.to(device), _on(noise, device))
+            observed = float((torch.isfinite(batch.rain) * batch.weight[:, None, None]).sum())
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * observed
+            total += observed
+            there = batch.condition.seen.float().mean((1, 2))  # a patch without images shows nothing
+            wet = (torch.nan_to_num(batch.rain).mean((1, 2)) * there).tolist()
+            wettest += [(-amount, number, batch) for number, amount in enumerate(wet)]
+        self._tell({"step": done, **{f"validation_{name}": value / max(total, 1e-6) for name, value in sums.items()}})
+        if self.draw is not None:
+            shown = sorted(wettest, key=lambda entry: entry[:2])[:_SHOWN]
+            with disk_errors(self.folder):
+                self.draw(self.folder, self._scene(shown, judged, device, done), list(self._kept))
+
+    def _scene(self, shown: list[tuple[float, int, Batch]], judged: Any, device: Any, done: int) -> Scene:
+        """Patches as they are drawn."""
+        from ondee.condition import Condition
+
+        images = torch.stack([batch.condition.images[number] for _, number, batch in shown])
+        auxiliary = torch.stack([batch.condition.auxiliary[number] for _, number, batch in shown])
+        radar = torch.stack([batch.rain[number] for _, number, batch in shown])
+        members = range(_MEMBERS_SHOWN if judged.stochastic else 1)
+        noise = Noise(self.config.seed, keys=range(len(shown)), members=members, device=device)
+        usual = judged.sampling
+        sampling = usual.model_copy(update={"steps": min(usual.steps, _MOST_STEPS)})
+        drawn = judged.sample(Condition(images, auxiliary).to(device), noise, sampling).float().cpu()
+        channels = judged.predictors.channels
+        window = next((name for name in channels if "108" in name or "103" in name or "112" in name), channels[0])
+        newest = images[:, 0, channels.index(window)]
+        cell = judged.predictors.cell
+        return Scene(window, newest.numpy(), radar.numpy(), drawn.numpy(), cell, done)
+
+
+def _on(noise: Noise, device: Any) -> Noise:
+    from dataclasses import replace
+
+    return replace(noise, device=device)
+
+
+def _lines(path: Path, step: int) -> list[dict[str, Any]]:
+    """Lines of metrics up to a step; a line cut short ends them."""
+    kept: list[dict[str, Any]] = []
+    if not path.is_file():
+        return kept
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            break
+        if line["step"] <= step:
+            kept.append(line)
+    return kept
+
+
+def _board(folder: Path) -> Any:
+    """TensorBoard's writer.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "TensorBoard is not installed", where="logger: tensorboard", fix="pip install tensorboard, or logger: none"
+        ) from error
+    return SummaryWriter(str(folder / "tensorboard"))

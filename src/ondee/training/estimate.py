@@ -1,0 +1,85 @@
+"""What a training would take, told from three of its steps."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import torch
+
+from ondee.retriever.protocol import Retriever
+from ondee.training.material import Material, gather, noise_of
+from ondee.training.session import Devices, checked, precision_of
+from ondee.training.settings import TrainConfig
+
+__all__ = ["estimate"]
+
+_TRIED = 3
+
+
+def estimate(config: TrainConfig, on: Devices | None = None) -> dict[str, Any]:
+    """Tell what a training would do, from three steps of it.
+
+    Parameters
+    ----------
+    config, on
+        As in :func:`train`.
+
+    Returns
+    -------
+    dict
+        Parameters, moments of each split, bytes of a batch, memory, seconds of a step and of all.
+    """
+    on = checked(on or Devices(), config)
+    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    material = gather(config)
+    gpu = on.accelerator != "cpu" and torch.cuda.is_available()
+    retriever = material.retriever.to("cuda" if gpu else "cpu")
+    seconds, size = _tried(material, retriever, on, gpu)
+    devices = (on.devices if isinstance(on.devices, int) else 1) * on.nodes
+    return {
+        "model": config.model,
+        "parameters": sum(parameter.numel() for parameter in retriever.parameters()),
+        "trained_parameters": sum(parameter.numel() for parameter in retriever.trained()),
+        "moments": {"train": len(material.training.scenes), "validation": len(material.scenes)},
+        "steps": config.steps,
+        "batch": config.batch,
+        "batch_megabytes": round(size / 1e6, 1),
+        "memory_megabytes": round(_memory(gpu) / 1e6),
+        "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
+        "step_seconds": round(seconds / devices, 4),
+        "training_seconds": round(seconds / devices * config.steps),
+    }
+
+
+def _tried(material: Material, retriever: Retriever, on: Devices, gpu: bool) -> tuple[float, int]:
+    """Seconds of a step, the first left out, and bytes of a batch."""
+    config = material.config
+    device = "cuda" if gpu else "cpu"
+    optimiser = torch.optim.AdamW(retriever.trained(), lr=1e-6) if retriever.trained() else None
+    taken, size = [], 0
+    batches = iter(material.loader(max(0, config.steps - _TRIED)))
+    for batch in batches:
+        batch = batch.to(device)
+        began = time.monotonic()
+        with torch.autocast(device, torch.bfloat16, enabled="bf16" in precision_of(config, on)):
+            losses = retriever.loss(batch, noise_of(config, list(batch.keys), device))
+        if optimiser is not None:
+            optimiser.zero_grad()
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        float(losses["loss"].detach())
+        taken.append(time.monotonic() - began)
+        held = (batch.condition.images, batch.condition.auxiliary, batch.rain)
+        size = sum(tensor.numel() * tensor.element_size() for tensor in held)
+    return min(taken[1:] or taken), size
+
+
+def _memory(gpu: bool) -> int:
+    """Largest memory so far, bytes: of the GPU, or of the process."""
+    if gpu:
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
