@@ -117,6 +117,12 @@ VOCABULARY: dict[str, Quantity] = {
         Quantity("wet_fraction", "1", "share of the observed area that is wet", "", (0.0, 1.0 + 1e-6)),
         Quantity("rain_maximum", "mm h-1", "largest rain rate inside the cell", "", _RAIN),
         Quantity("rain_variability", "1", "coefficient of variation of rain inside the cell", "", (0.0, np.inf)),
+        # retrieval
+        Quantity("rain_rate_mean", "mm h-1", "mean rain rate of the members", "", _RAIN),
+        Quantity("rain_rate_median", "mm h-1", "median rain rate of the members", "", _RAIN),
+        Quantity("rain_rate_matched", "mm h-1", "probability-matched mean rain rate of the members", "", _RAIN),
+        Quantity("rain_rate_spread", "mm h-1", "standard deviation of the rain rate of the members", "", _RAIN),
+        Quantity("rain_probability", "1", "probability that the rain rate reaches a threshold", "", _FRACTION),
         # viewing
         Quantity("scan_offset", "s", "time of the scan line after the label of the image"),
         Quantity("satellite_zenith_angle", "degree", "satellite zenith angle", "sensor_zenith_angle", (0.0, 180.0)),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ondee import score
 from ondee.collocation.calendar import floor_to
+from ondee.units import VOCABULARY
 from ondee.verification.pairing import Batch, batches, pairs, persistence_name
 from ondee.verification.record import Case, Record, write_record
 from ondee.verification.settings import Settings
@@ -74,7 +75,7 @@ def judged(estimates: Sequence[Subject], settings: Settings) -> list[Judged]:
     """
     found = []
     for subject in estimates:
-        if subject.reading.variable != "rain_rate":
+        if VOCABULARY[subject.reading.variable].units != VOCABULARY["rain_rate"].units:
             found.append(Judged(subject.name, subject.name, "probability"))
         elif subject.members > 1:
             found.append(Judged(subject.name, subject.name, "ensemble"))

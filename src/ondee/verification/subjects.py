@@ -235,7 +235,8 @@ def subject(
             fix="score one field (y, x) or an ensemble (member, y, x) at a time",
         )
     start, end = head["time_bounds"].values[0]
-    most = max(1, _VALUES // max(1, int(np.prod(values.isel(time=0).shape))))
+    # A file is read whole, whichever of its variables is wanted.
+    most = max(1, _VALUES // max(1, sum(array.isel(time=0).size for array in head.data_vars.values())))
     return Subject(
         name or _default_name(path),
         tuple(_pieces(found, most, name or path)),
