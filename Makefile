@@ -3,22 +3,33 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A file is the work of one process, and tests/conftest.py says which files begin.
+SUITE = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Numerical libraries must not fight for two cores with the worker processes.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test install docs bench lint clean
+.PHONY: demo test coverage types suite install docs bench lint clean
 
-demo: $(VENV)/.package  ## plant faults in a synthetic IMERG, find them, write demo/report.html
+demo: $(VENV)/.package  ## plant faults in a synthetic IMERG, find them, see rain in infrared: demo/report.html
 	$(BIN)/ondee demo --out demo --keep --force
 
-test: $(STAMP)  ## lint, types, layers, tests with coverage
+test: $(STAMP)  ## lint, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	# Types keep one core busy and leave the other idle: tests fill it.
+	$(MAKE) --no-print-directory -j 2 types suite
+
+coverage: $(STAMP)  ## the tests, and what they run through
+	$(SUITE) --cov --cov-report=term
+
+types: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
+
+suite: $(STAMP)
+	$(SUITE)
 
 install: $(STAMP)  ## the package with all that its developers need
 

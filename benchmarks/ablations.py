@@ -16,7 +16,7 @@ from ondee.training.settings import TrainConfig
 
 WIDTHS = [16, 32, 64]
 """Of all networks here: a quarter of a million parameters each."""
-UNET_STEPS, FLOW_STEPS = 1500, 2000
+UNET_STEPS, FLOW_STEPS = 1500, 1500
 
 
 def variants() -> dict[str, dict[str, Any]]:

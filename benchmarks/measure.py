@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from ondee.provenance import commit, version_of
 
 __all__ = ["Row", "machine", "markdown", "pair", "show"]
 
@@ -84,7 +84,6 @@ def pair(
 
 def machine() -> dict[str, str]:
     """Where and with what the figures were measured."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     collocation = ("numpy", "numba", "scipy", "h5py", "xarray", "zarr", "pyresample", "xarray-regrid")
     packages = (*collocation, "pysteps", "scores", "scoringrules")
     return {
@@ -92,18 +91,10 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": platform.platform(),
         "python": sys.version.split()[0],
-        "packages": ", ".join(f"{name} {found}" for name in packages if (found := _installed(name))),
-        "commit": commit.stdout.strip() or "unknown",
+        "packages": ", ".join(f"{name} {found}" for name in packages if (found := version_of(name))),
+        "commit": commit()[:7] or "unknown",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-
-
-def _installed(name: str) -> str:
-    """Version of a package; empty where it is not there: most benchmarks need no rival."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _processor() -> str:

@@ -7,8 +7,29 @@ from pathlib import Path
 
 import pytest
 
+LONG = (
+    "test_readme",
+    "test_command_demo",
+    "test_training",
+    "test_docs",
+    "test_retrieval",
+    "test_retriever_toys",
+    "test_batches",
+    "test_benchmarks_retrieval",
+    "test_world_archive",
+    "test_validation_run",
+    "test_retriever_rivals",
+)
+"""Files that take longest, the longest first."""
+
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # helpers, and benchmarks
 os.environ.setdefault("ONDEE_CACHE", tempfile.mkdtemp(prefix="ondee-cache-"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where processes share the work, let the longest files begin: the last of them would keep all others waiting."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")

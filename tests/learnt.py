@@ -1,4 +1,4 @@
-"""A small store to learn from: three days in which rain falls where the clouds are cold; and models that learnt nothing."""
+"""A small store to learn from, three days of rain where the clouds are cold; and models that have learnt nothing."""
 
 import numpy as np
 import torch

@@ -211,7 +211,7 @@ def test_too_many_unreadable_files_stop_the_build(tmp_path):
 
 def test_two_builds_of_one_store_at_once_are_refused(built):
     folder, path, _ = built
-    with locked(folder / "store.zarr"), pytest.raises(StoreError, match="another build"):
+    with locked(folder / "store.zarr"), pytest.raises(StoreError, match="another process"):
         build(path)
     assert build(path).kept == 4
     assert not (folder / "store.zarr.lock").exists()

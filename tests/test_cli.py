@@ -35,7 +35,19 @@ def test_version(capsys):
     assert run(capsys, "--version")[:2] == (0, f"{ondee.__version__}\n")
 
 
-COMMANDS = ["look", "build", "floor", "verify", "simulate", "validate", "combine", "report", "demo"]
+COMMANDS = [
+    "look",
+    "build",
+    "floor",
+    "verify",
+    "simulate",
+    "validate",
+    "combine",
+    "report",
+    "train",
+    "retrieve",
+    "demo",
+]
 
 
 def test_every_command_is_tested():

@@ -1,17 +1,26 @@
+import io
 import json
 import re
 
+import numpy as np
 import pytest
+import torch
+import xarray as xr
+from rich.console import Console
 
+from learnt import write_scene_runs
 from ondee.cli import main
+from ondee.command import demo
 from ondee.command.demo import SETTINGS, world_of
 from ondee.errors import ConfigError
+from ondee.terminal import show_retrievals
 from ondee.terminal.faults import outcome_words
 from ondee.validation.outcome import Outcome
 from ondee.validation.result import read_validation
 from ondee.world.faults import sizes
 
 SEED = 4
+torch.set_num_threads(1)
 
 
 def run(*words):
@@ -22,9 +31,11 @@ def run(*words):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """One small demo, its answer as JSON."""
+    """One small demo, its answer as JSON; its models have learnt nothing, and are quick."""
     out = tmp_path_factory.mktemp("made") / "demo"
+    models = write_scene_runs(tmp_path_factory.mktemp("runs"))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ondee.command.demo.MODELS", models)
         printed = []
         patch.setattr("sys.stdout.write", printed.append, raising=False)
         code = run("--out", out, "--size", 160, "--seed", SEED, "--workers", 2, "--json")
@@ -59,6 +70,44 @@ def test_the_page_says_what_was_planted_and_the_archive_is_gone(made):
     assert found.facts["command"].endswith(f"--size 160 --seed {SEED}")
     assert found.groups["scores/minute"].sizes["minute"] == len(SETTINGS.minutes) - 1 == 3
     assert found.groups["cases"].sizes["time"] == SETTINGS.cases == 24
+
+
+def test_the_page_shows_rain_from_infrared_and_the_answer_holds_its_numbers(made):
+    out, _, told = made
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert text.count('<section id="retrieval">') == 1 and '<a href="#retrieval">rain from infrared</a>' in text
+    assert text.index('id="retrieval"') < text.index('id="blind"')
+    numbers = told["retrieved"]
+    assert numbers["coordinates"]["estimate"] == ["unet", "ddpm", "flow, a draw", "flow mean"]
+    assert numbers["variables"]["evaluations"]["values"] == [1, 3, 2, 32] and numbers["attributes"]["moments"] >= 4
+
+
+def test_without_torch_the_demo_goes_on_and_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert demo._retrieved(tmp_path, SEED) is None and not any(tmp_path.iterdir())
+    console = Console(record=True, width=120, file=io.StringIO())
+    show_retrievals(None, console)
+    assert "pip install 'ondee[retrieval]'" in console.export_text()
+
+
+def test_the_terminal_shows_every_estimate():
+    console = Console(record=True, width=120, file=io.StringIO())
+    numbers = xr.Dataset(
+        {
+            "critical_success_index": (("estimate", "threshold"), [[0.52, 0.4], [np.nan, 0.3]]),
+            "wet_fraction_ratio": ("estimate", [0.9, 1.2]),
+            "largest_ratio": ("estimate", [0.3, 1.4]),
+            "evaluations": ("estimate", [1, 500]),
+            "seconds": ("estimate", [0.01, 5.0]),
+        },
+        coords={"estimate": ["unet", "ddpm"], "threshold": [0.1, 1.0]},
+        attrs={"moments": 4, "members": 1, "size": 256},
+    )
+    show_retrievals(numbers, console)
+    lines = console.export_text().splitlines()
+    assert "4 moments of an event that no model has seen, over 256 km; 1 member of the flow" in lines[0]
+    assert lines[2].split() == ["unet", "0.52", "0.40", "0.90", "0.30", "1", "0.01"]
+    assert lines[3].split() == ["ddpm", "–", "0.30", "1.20", "1.40", "500", "5.00"]
 
 
 def test_results_are_not_replaced_unasked(made, capsys):

@@ -15,10 +15,11 @@ FAMILY = {name for name in errors.__all__ if issubclass(getattr(errors, name), e
 INTERNAL = {
     ("__init__.py", "AttributeError"),  # Python's own, for a name that the package does not have
     ("cli/arguments.py", "ValueError"),  # a converter's refusal, which cyclopts tells as wrong use
-    ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError, as those of other configurations
+    ("config.py", "ValueError"),  # a pydantic validator's refusal, told as ConfigError, as in other settings
     ("retriever/edm.py", "ValueError"),
     ("retriever/flow_fast.py", "ValueError"),
     ("retriever/quantile.py", "ValueError"),
+    ("run.py", "ValueError"),  # what a configuration tells of its predictors, told as ReadError
     ("training/session.py", "KeyboardInterrupt"),  # Lightning ends quietly when it is interrupted
     ("training/settings.py", "ValueError"),
     ("validation/configuration.py", "ValueError"),

@@ -37,7 +37,7 @@ def test_what_the_disk_says_is_passed_on(tmp_path):
 
 def test_a_lock_holds_one_and_leaves_nothing(tmp_path):
     with locked(tmp_path / "store"):
-        with pytest.raises(StoreError, match="another build"), locked(tmp_path / "store"):
+        with pytest.raises(StoreError, match="another process"), locked(tmp_path / "store"):
             pass
         assert (tmp_path / "store.lock").exists()
     assert list(tmp_path.iterdir()) == []

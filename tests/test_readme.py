@@ -70,6 +70,7 @@ def test_what_the_readme_points_to_is_there():
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_configuration_can_be_read(path):
     from ondee.config import load
+    from ondee.training import read
     from ondee.validation.configuration import load_settings
     from ondee.world.settings import load_world
 
@@ -77,5 +78,7 @@ def test_shipped_configuration_can_be_read(path):
         assert load_world(path).events >= 1
     elif path.name == "validation.yaml":
         assert load_settings(path, {}).thresholds
+    elif path.name.startswith("train-"):
+        assert read(path).steps
     else:
         assert load(path).inputs

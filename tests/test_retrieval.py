@@ -332,6 +332,15 @@ def test_what_cannot_be_is_refused(made, tmp_path, monkeypatch, given, told):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_rain_is_made_from_is_not_replaced(made, tmp_path, force):
+    store = shutil.copytree(made[1], tmp_path / "scenes.zarr")
+    for scenes in (store, store / "seviri_brightness_temperature"):
+        with pytest.raises(ConfigError, match="take the place"):
+            retrieve(made[2]["flow"], scenes, out=tmp_path / "scenes.zarr", force=force)
+    assert (store / "zarr.json").exists()
+
+
 def test_files_have_no_split(made, tmp_path):
     folder, _, runs, _ = made
     with pytest.raises(ConfigError, match="asked of files"):

@@ -183,6 +183,13 @@ def test_weights_of_another_model_are_refused(saved, fault):
         (lambda config: config["sampling"].update(steps=0), "steps"),
         (lambda config: config.update(predictors=None), "does not fit"),
         (lambda config: config.update(statistics=[1]), "does not fit"),
+        (lambda config: config["statistics"].update(mean="abc"), "does not fit"),
+        (lambda config: config["settings"].update(widths=[]), "widths"),
+        (lambda config: config["predictors"].update(channels=["IR_108"] * 2), "once"),
+        (lambda config: config["predictors"].update(minutes=[-15, 0]), "minutes"),
+        (lambda config: config["predictors"].update(minutes=["a", "b"]), "minutes"),
+        (lambda config: config["predictors"].update(auxiliary=["moon"]), "moon"),
+        (lambda config: config["predictors"].update(cell=[0, 0]), "cell"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(saved, change, words):
@@ -193,10 +200,18 @@ def test_a_configuration_that_does_not_fit_is_refused(saved, change, words):
     assert words in refused(saved).what
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "\x00"])
+@pytest.mark.parametrize("text", ["", "5", "[1, 2]", "- [1]", "a: [", "\x00"])
 def test_a_configuration_that_is_none_is_refused(saved, text):
     (saved / "config.yaml").write_text(text)
     assert refused(saved).where.endswith("config.yaml")
+
+
+def test_a_file_from_elsewhere_is_not_executed(saved, tmp_path):
+    (tmp_path / "other.py").write_text("raise SystemExit('executed')")
+    path = saved / "config.yaml"
+    for name in (str(tmp_path / "other.py"), "../other.py"):
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"model": name}))
+        assert "none of its files" in refused(saved).what
 
 
 def test_an_unknown_model_is_refused(saved):

@@ -64,7 +64,7 @@ class Predictors:
     cell
         Height and width of a pixel, km.
     satellite_longitude
-        Where the satellite stands, degrees east; the planes that tell when and from where a pixel is seen follow from it.
+        Where the satellite stands, degrees east: when and from where a pixel is seen follows from it.
     """
 
     channels: tuple[str, ...]

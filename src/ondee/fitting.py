@@ -1,7 +1,8 @@
-"""What validation days decide once a model is trained: from where a pixel is wet, and how members are drawn.
+"""What validation days decide once a model is trained: what is wet, how rates read, how members are drawn.
 
-Both belong to the model and are saved with it. The threshold makes rain as frequent as the radar's. Of the samplings
-that a model offers, the one with the least loss is kept::
+All of it belongs to the model and is saved with it. The threshold makes rain as frequent as the radar's; of a
+calibrated model a curve makes each rate as rare as the radar's. Of the samplings that a model offers, the one with the
+least loss is kept::
 
     J = CRPS / min CRPS + 0.5 |ln spread-skill| + 0.1 |ln q99.9 ratio| + 0.02 mean |dB|
 
@@ -24,14 +25,19 @@ from ondee.generative.ensemble import almost_fair_crps
 from ondee.generative.noise import Noise
 from ondee.progress import track
 from ondee.retriever.protocol import Retriever, Sampling
+from ondee.transform import KNOTS
 from ondee.units import WET
 
 __all__ = ["Judged", "fit", "judge"]
+
+Curve = tuple[Tensor, Tensor]
 
 _SPREAD, _TAIL, _SPECTRUM = 0.5, 0.1, 0.02
 """Weights of the terms of J beside the CRPS."""
 _SIDE = 512
 """Largest side of the window that is looked at, pixels."""
+_RAREST = 50
+"""Pixels of the radar above the last knot of the curve."""
 _LONG = 100
 """Stages from which two members must do."""
 _WORK = 6000
@@ -97,18 +103,23 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
     """
     count = members if retriever.stochastic else 1
     device = retriever.rain.threshold.device
-    tried: list[tuple[Sampling, float, Judged | None]] = []
+    tried: list[tuple[Sampling, float, Curve | None, Judged | None]] = []
     offered = list(retriever.candidates()) if retriever.stochastic else [retriever.sampling]
     for sampling in track(offered, "fitting on validation days"):
         few = min(count, 2) if len(retriever.stages(sampling)) > _LONG else count
         truth, drawn = _draw(retriever, scenes, sampling, few, seed, device)
         threshold = wet_threshold(drawn, truth)
-        drawn = decoded(drawn, threshold)
-        tried.append((sampling, threshold, judge(drawn, truth) if retriever.stochastic else None))
-    kept = _best(tried)
-    sampling, threshold, found = tried[kept]
+        curve = matching_curve(drawn, truth) if retriever.calibrated else None
+        retriever.rain.set_threshold(threshold)
+        if curve is not None:
+            retriever.rain.set_curve(*curve)
+        judged = judge(retriever.rain.decided(drawn), truth) if retriever.stochastic else None
+        tried.append((sampling, threshold, curve, judged))
+    sampling, threshold, curve, found = tried[_best([judged for *_, judged in tried])]
     retriever.sampling = sampling
     retriever.rain.set_threshold(threshold)
+    if curve is not None:
+        retriever.rain.set_curve(*curve)
     figures = {"threshold": threshold, "fields": float(len(truth))}
     if found is None:
         return figures
@@ -122,8 +133,8 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
     }
 
 
-def _best(tried: Sequence[tuple[Sampling, float, Judged | None]]) -> int:
-    found = [judged for _, _, judged in tried if judged is not None]
+def _best(tried: Sequence[Judged | None]) -> int:
+    found = [judged for judged in tried if judged is not None]
     if not found:
         return 0
     best = min(judged.crps for judged in found)
@@ -172,7 +183,8 @@ def wet_threshold(drawn: Tensor, truth: Tensor) -> float:
     Notes
     -----
     Members that are dry in the scaling of the rain lie near 0.02 mm/h and wet ones above 0.1 mm/h; the threshold lies
-    between, or wherever the wet share of the radar is met. It is at least the smallest positive rate drawn.
+    between, or wherever the wet share of the radar is met. Rates that many pixels share, as the one that a matching of
+    quantiles gives to all dry pixels, go to the side that is nearer to that share; a rate of 0 is never wet.
     """
     both = torch.isfinite(truth)[:, None] & torch.isfinite(drawn)
     seen = torch.isfinite(truth) & torch.isfinite(drawn).all(1)
@@ -180,16 +192,39 @@ def wet_threshold(drawn: Tensor, truth: Tensor) -> float:
         return WET
     wet = float((truth[seen] >= WET).double().mean())
     rates = drawn[both].numpy()
-    if wet <= 0:
-        return float(max(rates.max(), WET))
-    found = float(np.quantile(rates, 1 - wet))
-    positive = rates[rates > 0]
-    return max(found, float(positive.min()) if positive.size else WET)
+    found = rates.max() if wet <= 0 else np.quantile(rates, 1 - wet, method="nearest")
+    above, below = rates > found, rates < found
+    with_it, without_it = 1 - below.mean(), above.mean()
+    if found > 0 and with_it - wet <= wet - without_it:
+        # Halfway to the next rate: scaled and back again, a threshold may move by a rounding.
+        return float(found + rates[below].max(initial=0.0)) / 2
+    if not above.any():
+        return max(2 * float(found), WET)
+    return float(found + rates[above].min()) / 2
 
 
-def decoded(drawn: Tensor, threshold: float) -> Tensor:
-    """Members with the threshold applied: 0 below it, and at least 0.1 mm/h from it on."""
-    return torch.where(drawn >= threshold, drawn.clamp(min=WET), torch.where(torch.isnan(drawn), drawn, 0.0))
+def matching_curve(drawn: Tensor, truth: Tensor) -> Curve | None:
+    """Rates drawn and rates of the radar that are exceeded as often, mm h-1; None where it hardly rains.
+
+    Parameters
+    ----------
+    drawn
+        ``(n, M, H, W)``, undecided, NaN where missing.
+    truth
+        ``(n, H, W)``, NaN where missing.
+    """
+    seen = torch.isfinite(truth) & torch.isfinite(drawn).all(1)
+    radar = truth[seen].numpy()
+    members = drawn.movedim(1, -1)[seen].numpy().ravel()
+    wet = float((radar >= WET).mean()) if radar.size else 0.0
+    rarest = _RAREST / max(radar.size, 1)
+    if wet <= 4 * rarest:
+        return None
+    shares = 1 - np.geomspace(wet, rarest, KNOTS)
+    rates = [np.maximum.accumulate(np.quantile(values, shares).clip(1e-4)) for values in (members, radar)]
+    # Rates that many pixels share would make steps: each knot lies a little above the one before.
+    ramp = 1 + 1e-5 * np.arange(KNOTS)
+    return torch.from_numpy(rates[0] * ramp), torch.from_numpy(rates[1].clip(WET) * ramp)
 
 
 def judge(drawn: Tensor, truth: Tensor) -> Judged:

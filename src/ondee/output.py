@@ -132,23 +132,23 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             f"this cannot be written: {error.strerror or error}",
             where=error.filename or path,
-            fix="make space, or choose a folder that exists and is yours; a build goes on where it stopped",
+            fix="make space, or choose a folder that exists and is yours; long work goes on where it stopped",
         ) from error
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a store for one build; the lock falls with the process, however it ends.
+    """Hold what is written for one process; the lock falls with it, however it ends.
 
     Parameters
     ----------
     path
-        The store; the lock lies beside it.
+        What is written, a folder or a file; the lock lies beside it.
 
     Raises
     ------
     StoreError
-        If another build holds it.
+        If another process holds it.
     """
     lock = path.with_name(path.name + ".lock")
     with disk_errors(path):
@@ -162,7 +162,7 @@ def locked(path: Path) -> Iterator[None]:
             ours = False
         if not ours:
             raise StoreError(
-                "another build is writing this store", where=path, fix="wait for it, or build into another place"
+                "another process is writing this", where=path, fix="wait for it, or write to another place"
             )
         try:
             yield

@@ -7,18 +7,19 @@ hubs want it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ondee import __version__, provenance
-from ondee.condition import Predictors
+from ondee.condition import AUXILIARY, Predictors
 from ondee.errors import ConfigError, ReadError
 from ondee.output import disk_errors, whole
 from ondee.retriever.protocol import Retriever, Sampling, Statistics
@@ -174,13 +175,19 @@ def load(path: str | Path, device: str = "cpu") -> Retriever:
         )
     config = _configuration(folder)
     name = str(config["model"])
+    if name.endswith(".py") and name != _OWN_MODEL:
+        raise ReadError(
+            f"the run names the model {name}, which is none of its files",
+            where=folder / CONFIG,
+            fix=f"copy the file into the run as {_OWN_MODEL}, if you trust it: it is executed; set model: {_OWN_MODEL}",
+        )
     made = model_class(str(folder / name) if name.endswith(".py") else name)
     try:
         settings = made.settings_type.model_validate(config["settings"])
-        predictors = Predictors(**{key: _tuple(value) for key, value in config["predictors"].items()})
+        predictors = _predictors(config["predictors"])
         retriever = made(settings, predictors, Statistics(**config["statistics"]))
         retriever.sampling = Sampling.model_validate(config["sampling"])
-    except (ValidationError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError) as error:
         raise ReadError(
             f"the configuration of the run does not fit the model {name!r}: {_first(error)}",
             where=folder / CONFIG,
@@ -208,12 +215,29 @@ def _configuration(folder: Path) -> dict[str, Any]:
         raise ReadError(
             f"the configuration of the run cannot be read: {_first(error)}", where=folder / CONFIG, fix=_AGAIN
         ) from error
-    missing = {"model", "settings", "predictors", "statistics", "sampling"} - set(config or {})
-    if not isinstance(config, dict) or missing:
+    held = config if isinstance(config, dict) else {}
+    missing = {"model", "settings", "predictors", "statistics", "sampling"} - set(held)
+    if missing:
         raise ReadError(
             f"the configuration of the run lacks {', '.join(sorted(missing))}", where=folder / CONFIG, fix=_AGAIN
         )
-    return config
+    return held
+
+
+def _predictors(told: Mapping[str, Any]) -> Predictors:
+    """Predictors as a run tells them, each of its kind."""
+    if odd := set(told) - {field.name for field in fields(Predictors)}:
+        raise ValueError(f"predictors have no {min(odd)!r}")
+    made: Predictors = TypeAdapter(Predictors).validate_python(dict(told))
+    if not made.channels or len(set(made.channels)) < len(made.channels):
+        raise ValueError("predictors need channels, each named once")
+    if made.minutes[:1] != (0,) or any(a >= b for a, b in itertools.pairwise(made.minutes)):
+        raise ValueError("minutes of the predictors must begin with 0 and rise")
+    if unknown := set(made.auxiliary) - set(AUXILIARY):
+        raise ValueError(f"there is no auxiliary plane {min(unknown)!r}")
+    if not min(made.cell) > 0:
+        raise ValueError("the cell of the predictors must be larger than 0")
+    return made
 
 
 def _fill(retriever: Retriever, path: Path) -> None:
@@ -238,10 +262,6 @@ def _fill(retriever: Retriever, path: Path) -> None:
 
 
 _AGAIN = "copy the run again from where it came from, or train it again"
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _first(error: Exception) -> str:

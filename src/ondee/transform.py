@@ -14,10 +14,12 @@ from ondee.condition import AUXILIARY, Condition, Predictors
 from ondee.generative.noise import Noise
 from ondee.units import WET
 
-__all__ = ["DRY", "Planes", "RainTransform"]
+__all__ = ["DRY", "KNOTS", "Planes", "RainTransform"]
 
 DRY = (0.015, 0.027)
 """Rates between which dry pixels are spread before a logarithm, mm h-1: no flow can reach a single value."""
+KNOTS = 48
+"""Knots of the curve that calibrates rates."""
 _FLOOR = 0.1
 """Rates below it count as dry, mm h-1."""
 
@@ -85,13 +87,20 @@ class RainTransform(nn.Module):
     largest
         Rate above which a decoded pixel is capped, mm h-1: 1.5 times the largest of the training days.
 
+    Notes
+    -----
+    A calibration may follow the way back: a rising curve from rates drawn to rates of the radar that are as rare
+    [2]_, straight between knots in the logarithm of both, and of slope 1 beyond them.
+
     References
     ----------
     .. [1] J. Leinonen et al., Latent diffusion models for generative precipitation nowcasting, arXiv 2304.12891.
+    .. [2] H. A. Panofsky and G. W. Brier, Some applications of statistics to meteorology, 1968, pp. 40-45.
     """
 
     threshold: Tensor
     largest: Tensor
+    curve: Tensor
 
     def __init__(
         self,
@@ -109,6 +118,7 @@ class RainTransform(nn.Module):
         self.scale = usual[1] if scale is None else scale
         self.register_buffer("threshold", torch.tensor(self._scaled(torch.tensor(WET)).item()))
         self.register_buffer("largest", torch.tensor(float(largest)))
+        self.register_buffer("curve", torch.logspace(-1, 3, KNOTS).repeat(2, 1))
 
     def forward(self, rain: Tensor, noise: Noise | None = None) -> Tensor:
         """Rain ``(B, H, W)`` mm h-1 to the same shape; NaN stays NaN.
@@ -141,9 +151,35 @@ class RainTransform(nn.Module):
         else:
             rain = raw
         rain = rain.clamp(min=0.0).minimum(self.largest)
-        if self._undecided:
-            return rain
-        return torch.where(values < self.threshold, 0.0, rain.clamp(min=WET))
+        return rain if self._undecided else self._decided(rain, values < self.threshold)
+
+    def decided(self, rain: Tensor) -> Tensor:
+        """Rates that :meth:`undecided` gave, with threshold, curve and cap applied; NaN stays NaN."""
+        return torch.where(torch.isnan(rain), rain, self._decided(rain, self._scaled(rain) < self.threshold))
+
+    def _decided(self, rain: Tensor, dry: Tensor) -> Tensor:
+        return torch.where(dry, 0.0, self._calibrated(rain).clamp(min=WET).minimum(self.largest))
+
+    def set_curve(self, drawn: Tensor, radar: Tensor) -> None:
+        """Calibrate rates: those drawn become those of the radar.
+
+        Parameters
+        ----------
+        drawn, radar
+            :data:`KNOTS` rates each, above 0 and rising, mm h-1.
+        """
+        self.curve.copy_(torch.stack([drawn, radar]).to(self.curve))
+
+    def _calibrated(self, rain: Tensor) -> Tensor:
+        """Rates along the curve; a curve of equal rates changes nothing."""
+        drawn, radar = self.curve[0].log(), self.curve[1].log()
+        place = rain.clamp(min=1e-6).log()
+        upper = torch.bucketize(place.detach().contiguous(), drawn).clamp(1, KNOTS - 1)
+        share = (place - drawn[upper - 1]) / (drawn[upper] - drawn[upper - 1]).clamp(min=1e-6)
+        made = radar[upper - 1] + share.clamp(0, 1) * (radar[upper] - radar[upper - 1])
+        beyond = (place - drawn[-1]).clamp(min=0) + (place - drawn[0]).clamp(max=0)
+        equal = torch.equal(self.curve[0], self.curve[1])
+        return rain if equal else torch.exp(made + beyond)
 
     def set_threshold(self, rate: float) -> None:
         """Call pixels wet from a rate on, mm h-1, whatever the scaling."""

@@ -98,9 +98,7 @@ class Scenes:
             require_rain(variable_of(store, rain), store)
         self._rain = None if rain is None else StoredPlanes(store.path, rain, None, usable)
         given = ground_of(store, predictors.auxiliary)
-        self._surroundings = Surroundings(
-            self.grid, predictors.auxiliary, predictors.satellite_longitude, step, given
-        )
+        self._surroundings = Surroundings(self.grid, predictors.auxiliary, predictors.satellite_longitude, step, given)
         self._clock = self._surroundings.clock(self.times)
         self._wanted = held
         self._settled = False

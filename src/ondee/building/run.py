@@ -85,7 +85,7 @@ def build(
     ConfigError
         If the configuration or an input cannot be used.
     StoreError
-        If another build holds the store, it was made by another configuration, the disk refuses, or more than
+        If another process holds the store, it was made by another configuration, the disk refuses, or more than
         ``max_rejected`` of the files cannot be read.
     """
     settings = config.load(path)

@@ -249,6 +249,8 @@ def demo(
 ) -> None:
     """Plant faults in three sensors of a synthetic IMERG, and find them: ten stormy afternoons, validated and reported.
 
+    One more event is seen in the infrared by three of the models that ship, where torch is installed.
+
     Parameters
     ----------
     out
@@ -260,7 +262,7 @@ def demo(
     workers
         Number of processes; no result depends on it.
     keep
-        Keep the radar and IMERG files too, about 50 MB.
+        Keep the radar, IMERG and infrared files too, about 60 MB.
     json
         Print what was planted and found as JSON.
     force

@@ -1,16 +1,23 @@
-"""The work of ``ondee demo``: stormy afternoons with three planted faults, and a validation that has to find them."""
+"""The work of ``ondee demo``: stormy afternoons with three planted faults, and a validation that has to find them.
+
+Then one more event, seen in the infrared by models that ondee ships.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 import yaml
 
 from ondee.building import build
+from ondee.command.plain import as_dict
+from ondee.command.scene import MODELS, Scene, retrieved_scene
 from ondee.errors import ConfigError
 from ondee.output import check_target, disk_errors
 from ondee.validation.inputs import Sides
@@ -31,7 +38,8 @@ _FACTOR, _CELLS, _MINUTES = 1.5, 1.0, 10.0
 """Sizes of the planted faults: a factor, cells, minutes."""
 SETTINGS = Settings(minutes=(0, 10, 20, 30), cases=24)
 """Of the validation: a dozen passes a sensor fill three classes of the minute, not six."""
-_ARCHIVE = ("radar", "imerg", "events", "truth.zarr", "truth.yaml")
+_SCENE = "infrared"
+_ARCHIVE = ("radar", "imerg", "events", "truth.zarr", "truth.yaml", _SCENE)
 _RESULTS = ("world.yaml", "half-hours.yaml", "half-hours.zarr", "validation", "report.html")
 
 
@@ -47,16 +55,21 @@ class Demo:
         Each planted fault, and each that was found.
     quiet
         Kinds of fault and sensors on which nothing was planted and nothing found.
+    retrieved
+        Numbers of the retrievals from infrared, as of :class:`ondee.command.scene.Scene`; None where torch is not
+        installed.
     """
 
     report: Path
     outcomes: tuple[Outcome, ...]
     quiet: int
+    retrieved: xr.Dataset | None
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, which JSON can hold."""
         told = [asdict(one) | {"right": one.right} for one in self.outcomes]
-        return {"report": str(self.report), "outcomes": told, "quiet": self.quiet}
+        retrieved = None if self.retrieved is None else as_dict(self.retrieved)
+        return {"report": str(self.report), "outcomes": told, "quiet": self.quiet, "retrieved": retrieved}
 
 
 def world_of(size: int = 256, seed: int = 1) -> World:
@@ -111,6 +124,8 @@ def demo(
 ) -> Demo:
     """Make the world, build a store of it, validate, report, and compare what was found with what was planted.
 
+    The report also shows rain that the shipped models see in the infrared of another event, where torch is installed.
+
     Parameters
     ----------
     out
@@ -120,7 +135,8 @@ def demo(
     workers
         Processes; no result depends on them.
     keep
-        Keep the archive (``radar/``, ``imerg/``, truth), about 50 MB, which is removed otherwise.
+        Keep the archive (``radar/``, ``imerg/``, truth) and the event in ``infrared/``, about 60 MB, which are
+        removed otherwise.
     force
         Replace the results of an earlier demo.
 
@@ -131,6 +147,7 @@ def demo(
     StoreError
         If the disk refuses.
     """
+    from ondee.report.retrieval import retrieval_section
     from ondee.report.validation import write_validation_report
 
     world = world_of(size, seed)
@@ -145,14 +162,16 @@ def demo(
     sides = Sides(str(out / "imerg"), str(out / "radar"))
     found = validate(sides, SETTINGS, out / "validation", workers=workers, command=command)
     planted = sizes(world.planted)
+    seen = _retrieved(out, seed)
+    section = retrieval_section(seen.scene, seen.numbers) if seen is not None else retrieval_section(None)
     target = check_target(out / "report.html", (".html",), force=True)
-    write_validation_report(found, target, planted=planted, force=True)
+    write_validation_report(found, target, planted=planted, retrieval=section, force=True)
     if not keep:
         _forget(out, _ARCHIVE)
     every = list(outcomes(found.groups["sensors"], planted))
     told = tuple(one for one in every if one.planted is not None or one.verdict == "found")
     told = tuple(sorted(told, key=lambda one: one.planted is None))
-    return Demo(out / "report.html", told, len(every) - len(told))
+    return Demo(out / "report.html", told, len(every) - len(told), seen.numbers if seen is not None else None)
 
 
 def show(found: Demo, console: Console) -> None:
@@ -165,12 +184,20 @@ def show(found: Demo, console: Console) -> None:
     console
         Where to print.
     """
-    from ondee.terminal import show_outcomes
+    from ondee.terminal import show_outcomes, show_retrievals
 
     show_outcomes(found.outcomes, found.quiet, console)
-    console.print(
-        f"\nOpen {found.report}: maps, sensors by minute, half hour by half hour.", highlight=False, soft_wrap=True
-    )
+    console.print()
+    show_retrievals(found.retrieved, console)
+    told = f"\nOpen {found.report}: maps, sensors by minute, half hour by half hour, rain from infrared."
+    console.print(told, highlight=False, soft_wrap=True)
+
+
+def _retrieved(out: Path, seed: int) -> Scene | None:
+    """Let the shipped models retrieve an event of their own; None where torch is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "safetensors")):
+        return None
+    return retrieved_scene(out / _SCENE, seed=seed, models=MODELS)
 
 
 def _store(world: World) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ondee.plot.style import Style, spelled
+from ondee.provenance import machine
 from ondee.report.table import measure_of
 
 __all__ = [
@@ -174,8 +174,7 @@ def definitions(settings: Iterable[tuple[str, str]], facts: Mapping[str, Any]) -
         What is known.
     """
     held = [(words, facts[name]) for name, words in settings if is_told(facts.get(name))]
-    machine = facts.get("machine") or f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    held.append(("machine", machine))
+    held.append(("machine", facts.get("machine") or machine()))
     lines = ""
     for words, value in held:
         text = escape(told(value))

@@ -18,6 +18,7 @@ from ondee.report.exhibits import exhibits
 from ondee.report.gallery import Picture, level_of
 from ondee.report.opening import citations, header, title_of
 from ondee.report.parts import blindness, definitions, document, image, is_told, section, table, told
+from ondee.report.retrieval import ANCHOR, HEADING
 from ondee.report.sentences import Sentence, summary
 from ondee.report.slider import STEP, script, slider
 from ondee.report.table import shown_value
@@ -71,6 +72,7 @@ def write_validation_report(
     *,
     figures: str | Path | None = None,
     planted: Planted | None = None,
+    retrieval: str = "",
     style: Style = "paper",
     force: bool = False,
 ) -> Path:
@@ -88,6 +90,8 @@ def write_validation_report(
         Folder of the figures; ``figures`` beside `path` where None.
     planted
         True size of each fault by sensor and kind, where the truth is known: the page then says what was planted.
+    retrieval
+        Section on retrievals from :func:`ondee.report.retrieval.retrieval_section`; none where empty.
     style
         ``paper`` or ``screen``: how the figures look.
     force
@@ -109,7 +113,7 @@ def write_validation_report(
     folder = Path(figures) if figures is not None else target.parent / "figures"
     with styled(style):
         drawn = _drawn(made, folder, target.parent, planted, style, force)
-        text = _page(made.groups, made.facts, drawn, planted, style)
+        text = _page(made.groups, made.facts, drawn, planted, retrieval, style)
     with whole(target, force=force) as draft:
         draft.write_text(text, encoding="utf-8")
     return target
@@ -155,6 +159,7 @@ def _page(
     facts: Mapping[str, Any],
     drawn: Mapping[str, Sequence[str]],
     planted: Planted | None,
+    retrieval: str,
     style: Style,
 ) -> str:
     """Put the page together."""
@@ -165,22 +170,24 @@ def _page(
     if "cases" in groups and groups["cases"].sizes.get("time", 0):
         sections["half-hours"] = [_slider(groups["cases"])]
     entries = judged(groups)
-    body = [header(facts, groups, _links([name for name, _ in _HEADINGS if name in sections]))]
+    body = [header(facts, groups, _links([name for name, _ in _HEADINGS if name in sections], bool(retrieval)))]
     truth = truth_words(groups, planted) if planted is not None else ""
     body.append(section("summary", "Summary", _summary(summary(groups), truth)))
     verdicts = (_verdicts(entries, facts, planted) if entries else "") + "\n".join(sections.get("faults", []))
     if verdicts:
         body.append(section("verdicts", "Verdicts", verdicts))
     body += [section(name, words, "\n".join(sections[name])) for name, words in _HEADINGS if name in sections]
+    body += [retrieval] if retrieval else []
     body.append(section("blind", "What each score does not see", _blind(_scores(groups))))
     body.append(section("data", "How to cite the data", citations(facts)))
     body.append(section("settings", "Settings and provenance", definitions(_SETTINGS, _flat(facts))))
     return document(title_of(facts), body, style, script=script() if "half-hours" in sections else "")
 
 
-def _links(held: Sequence[str]) -> dict[str, str]:
+def _links(held: Sequence[str], retrieval: bool) -> dict[str, str]:
     """Anchors of the page and their words."""
     names = {"verdicts": "verdicts", **{name: words.lower() for name, words in _HEADINGS if name in held}}
+    names |= {ANCHOR: HEADING.lower()} if retrieval else {}
     return names | {"blind": "blind spots", "data": "data", "settings": "settings"}
 
 

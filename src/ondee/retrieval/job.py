@@ -202,11 +202,27 @@ def _retrieve_block(block: _Block) -> int:
 
 def _opened(run: str | Path, scenes: str | Path, out: Path, options: Options, *, workers: int) -> tuple[_Job, _Opened]:
     """A job, and what it opens."""
+    _refuse_to_replace(out, run, scenes)
     weights = _digest(runs.load(run))
     threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
     job = _Job(str(run), str(scenes), options, str(out), weights, threads)
     _open.cache_clear()  # scenes may have grown since
     return job, _open(job)
+
+
+def _refuse_to_replace(out: Path, *sources: str | Path) -> None:
+    """Refuse to write where run or scenes lie: --force would remove them.
+
+    Raises
+    ------
+    ConfigError
+        If `out` is one of the sources, or one lies in it.
+    """
+    for source in sources:
+        if Path(source).exists() and Path(source).resolve().is_relative_to(out.resolve()):
+            raise ConfigError(
+                "the rain would take the place of what it is made from", where=out, fix="choose another name for --out"
+            )
 
 
 @lru_cache(maxsize=1)

@@ -54,7 +54,7 @@ class Settings(Part):
     """How a draw goes back; left out: `ancestral` over all steps, `ddim` over fewer."""
     frames: Annotated[int, Field(ge=1, le=16)] = 1
     """Images looked at, from the newest; the predictors may hold more."""
-    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = (32, 64, 128)
+    widths: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], Field(min_length=1)] = (32, 64, 128)
     """Channels at 1/2, 1/4, 1/8 … of the resolution."""
     dilations: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2)
     """Spread of the blocks at the coarsest level."""
@@ -68,6 +68,7 @@ class DDPM(Retriever):
     """Noise to rain by the steps of a learnt chain."""
 
     settings_type = Settings
+    calibrated = False
     kept: Tensor
 
     def __init__(self, settings: Settings, predictors: Predictors, statistics: Statistics) -> None:

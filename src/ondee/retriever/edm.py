@@ -52,7 +52,7 @@ class Settings(Part):
     """Level that a draw starts from."""
     bend: Annotated[float, Field(ge=1, le=20)] = 7.0
     """Exponent of the levels between: the larger, the more of them are small."""
-    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = (32, 64, 128)
+    widths: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], Field(min_length=1)] = (32, 64, 128)
     """Channels at 1/2, 1/4, 1/8 … of the resolution."""
     dilations: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2)
     """Spread of the blocks at the coarsest level."""

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from ondee.condition import Batch, Condition, Predictors
 from ondee.config import Part
+from ondee.errors import ConfigError
 from ondee.generative.flow import Evaluation, between, evaluations, logit_normal, preconditioned
 from ondee.generative.noise import Noise
 from ondee.nn.unet import UNet
@@ -48,7 +49,7 @@ class Settings(Part):
     """Least kappa of the source `mean`, in the scaling of the rain."""
     constant: Annotated[float, Field(gt=0, le=2)] = 0.1
     """Kappa of the source `pmrf`, in the scaling of the rain."""
-    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = (32, 64, 128)
+    widths: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], Field(min_length=1)] = (32, 64, 128)
     """Channels at 1/2, 1/4, 1/8 … of the resolution."""
     dilations: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2)
     """Spread of the blocks at the coarsest level."""
@@ -72,6 +73,13 @@ class Flow(Retriever):
 
     def __init__(self, settings: Settings, predictors: Predictors, statistics: Statistics) -> None:
         super().__init__(settings, predictors, statistics)
+        if settings.mean.kind == "plain" or settings.mean.rain.kind != settings.rain.kind:
+            raise ConfigError(
+                "the flow starts from mean and spread in its own scaling of the rain, and the regression is "
+                f"{settings.mean.kind!r} and scales rain by {settings.mean.rain.kind!r}",
+                where="settings, mean and rain",
+                fix=f"take a probabilistic regression trained with rain: kind: {settings.rain.kind}, or set rain alike",
+            )
         self.mean = unet.RegressionUNet(settings.mean, predictors, statistics).frozen()
         self.register_buffer("residual", torch.tensor(1.0))
         planes = 1 if settings.source == "pmrf" else predictors.planes + 4

@@ -48,6 +48,7 @@ class Matched(Retriever):
     """A frozen regression, noise about it, and a map to the rain with the same quantile."""
 
     settings_type = Settings
+    calibrated = False
     taken = ("mean",)
 
     def __init__(self, settings: Settings, predictors: Predictors, statistics: Statistics) -> None:

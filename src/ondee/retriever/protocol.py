@@ -86,8 +86,8 @@ class Sampling(Part):
     """Steps from noise to rain."""
     noise_scale: Annotated[float, Field(ge=0, le=3)] = 1.0
     """Factor on the noise that a draw starts from: below 1 for members closer together, above 1 for more spread."""
-    persistence: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Correlation of the noise from one image to the next; 0 for moments drawn independently."""
+    persistence: Annotated[float, Field(ge=0, le=0.99)] = 0.0
+    """Correlation of the noise from one image to the next, at most 0.99; 0 for moments drawn independently."""
 
     @property
     def evaluations(self) -> int:
@@ -119,6 +119,8 @@ class Retriever(nn.Module, ABC):
     """Model of its settings, checked where a configuration is read."""
     stochastic: ClassVar[bool] = True
     """Whether members differ from one another."""
+    calibrated: ClassVar[bool] = True
+    """Whether rates that it draws are matched to rates of the radar that are as rare, on validation days."""
     taken: ClassVar[tuple[str, ...]] = ()
     """Names of parts whose weights come from runs trained before, frozen; each is a Retriever."""
 

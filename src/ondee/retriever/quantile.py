@@ -38,7 +38,7 @@ class Settings(Part):
 
     levels: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=2)] = (*_TWENTIETHS, 0.99)
     """Levels of the quantiles, rising."""
-    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = (32, 64, 128)
+    widths: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], Field(min_length=1)] = (32, 64, 128)
     """Channels at 1/2, 1/4, 1/8 … of the resolution."""
     dilations: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2)
     """Spread of the blocks at the coarsest level."""

@@ -50,6 +50,7 @@ class Threshold(Retriever):
     direction: Tensor
 
     settings_type = Settings
+    calibrated = False
     stochastic = False
 
     def __init__(self, settings: Settings, predictors: Predictors, statistics: Statistics) -> None:

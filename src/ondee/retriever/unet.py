@@ -32,7 +32,7 @@ class Settings(Part):
 
     kind: Literal["probabilistic", "plain"] = "probabilistic"
     """Mean, spread and probability of rain; or a plain U-Net with batch norm and squared error."""
-    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = (32, 64, 128)
+    widths: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], Field(min_length=1)] = (32, 64, 128)
     """Channels at each level; the plain one begins at full resolution, the other at half."""
     dilations: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2)
     """Spread of the blocks at the coarsest level."""
@@ -48,6 +48,7 @@ class RegressionUNet(Retriever):
     """Mean, spread and probability of rain at each pixel; the rain that it gives is its mean, scaled back."""
 
     settings_type = Settings
+    calibrated = False
     stochastic = False
 
     def __init__(self, settings: Settings, predictors: Predictors, statistics: Statistics) -> None:

@@ -3,6 +3,7 @@
 from ondee.terminal.blocks import block_map, coarse
 from ondee.terminal.faults import show_outcomes
 from ondee.terminal.plan import show_plan
+from ondee.terminal.retrieval import show_retrievals
 from ondee.terminal.tables import show_build, show_floor, show_survey
 from ondee.terminal.verification import show_verification
 
@@ -13,6 +14,7 @@ __all__ = [
     "show_floor",
     "show_outcomes",
     "show_plan",
+    "show_retrievals",
     "show_survey",
     "show_verification",
 ]

@@ -190,8 +190,7 @@ def _opened(folder: Path, material: Material, force: bool) -> bool:
     """
     path = folder / run.CONFIG
     if path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        unlike = _unlike(before.get("training", {}), material)
+        unlike = _unlike(_told_training(path), material)
         if not unlike:
             return not (folder / run.WEIGHTS).is_file()
         if not force:
@@ -211,6 +210,16 @@ def _opened(folder: Path, material: Material, force: bool) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     _write_config(folder, material)
     return True
+
+
+def _told_training(path: Path) -> dict[str, Any]:
+    """The configuration of the training that made a run; empty where the file tells none."""
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    before = told.get("training") if isinstance(told, dict) else None
+    return before if isinstance(before, dict) else {}
 
 
 def _unlike(before: dict[str, Any], material: Material) -> list[str]:

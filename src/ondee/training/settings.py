@@ -44,7 +44,7 @@ class PredictorsConfig(Part):
     )
     """Planes beside the images, by name."""
     satellite_longitude: Annotated[float, Field(ge=-180, le=180)] = 0.0
-    """Where the satellite stands, degrees east: 0 for Meteosat's full disk, 9.5 for its rapid scan."""
+    """Where the satellite stands, degrees east. Scan times are those of the full disk, not of a rapid scan."""
 
     @model_validator(mode="after")
     def _in_order(self) -> PredictorsConfig:

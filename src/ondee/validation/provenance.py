@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,18 @@ import yaml
 
 from ondee import __version__
 from ondee.collocation.calendar import HALF_HOUR
+from ondee.provenance import commit, machine
 from ondee.source.hdf5 import attribute, tells
 from ondee.validation.archive import SumsFile
 from ondee.validation.half_hour import LONGEST_FRAME
 from ondee.validation.sums import SOURCE
 from ondee.validation.tables import Blocks
 
-__all__ = ["commit", "facts_of", "simulated"]
+__all__ = ["facts_of", "simulated"]
 
 _MANIFEST = "truth.yaml"
 """What `ondee simulate` writes beside its archives."""
 _OURS = "made by ondee"
-_LONG = 64
 
 
 def facts_of(sums: SumsFile, blocks: Blocks, draws: Mapping[str, Any], command: str) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def facts_of(sums: SumsFile, blocks: Blocks, draws: Mapping[str, Any], command: 
         "version": __version__,
         "commit": commit(),
         "date": str(np.datetime64("now", "m")),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
     }
 
 
@@ -87,27 +86,6 @@ def _left_out(sums: SumsFile) -> list[str]:
     if "evidence" not in sums.names:
         told.append("faults of sensors: no evidence was gathered")
     return told
-
-
-def commit() -> str:
-    """Commit of the checkout that ondee runs from; empty where it was installed otherwise."""
-    folder = Path(__file__).resolve().parents[3] / ".git"
-    try:
-        if folder.is_file():  # a second working tree: the file names its folder
-            folder = (folder.parent / folder.read_text(encoding="utf-8").partition("gitdir: ")[2].strip()).resolve()
-        head = (folder / "HEAD").read_text(encoding="utf-8").strip()
-        if not head.startswith("ref: "):
-            return head[:_LONG]
-        name = head.removeprefix("ref: ")
-        shared = folder / "commondir"
-        common = (folder / shared.read_text(encoding="utf-8").strip()) if shared.is_file() else folder
-        for place in (folder / name, common / name):
-            if place.is_file():
-                return place.read_text(encoding="utf-8").strip()[:_LONG]
-        packed = (common / "packed-refs").read_text(encoding="utf-8").splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def simulated(imerg: Path, processed_by: str, radar: Path) -> dict[str, Any]:
