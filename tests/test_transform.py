@@ -104,7 +104,7 @@ def test_threshold_and_cap_travel_with_the_weights():
     other = RainTransform("log")
     assert math.isinf(float(other.largest))
     other.load_state_dict(fitted.state_dict())
-    assert set(fitted.state_dict()) == {"threshold", "largest"}
+    assert set(fitted.state_dict()) == {"threshold", "largest", "curve"}
     assert (float(other.threshold), float(other.largest)) == (pytest.approx(-0.7), 120.0)
 
 
