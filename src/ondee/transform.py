@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -50,11 +51,24 @@ class Planes(nn.Module):
         super().__init__()
         channels = len(predictors.channels)
         self.predictors = predictors
+        self._kept: tuple[weakref.ref[Condition] | None, Tensor | None] = (None, None)
         self.register_buffer("mean", torch.zeros(channels) if mean is None else mean.float())
         self.register_buffer("deviation", torch.ones(channels) if deviation is None else deviation.float())
 
     def forward(self, condition: Condition) -> Tensor:
-        """``(B, planes, H, W)``: images, which frames and which channels are there, auxiliary planes."""
+        """``(B, planes, H, W)``: images, which frames and which channels are there, auxiliary planes.
+
+        All evaluations of a draw look at the same condition: its planes are kept until another is asked for.
+        """
+        if torch.is_grad_enabled():
+            return self._made(condition)
+        kept, planes = self._kept
+        if kept is None or kept() is not condition or planes is None:
+            planes = self._made(condition)
+            self._kept = (weakref.ref(condition), planes)
+        return planes
+
+    def _made(self, condition: Condition) -> Tensor:
         images = condition.images
         scaled = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
         seen = torch.isfinite(scaled)
