@@ -14,7 +14,7 @@ from ondee.errors import ConfigError
 from ondee.plot.findings import Result, class_of
 from ondee.plot.palette import Look, looks, truth_ink
 from ondee.plot.series import Series, arms, series
-from ondee.plot.style import Style, inks, new_figure, save, styled
+from ondee.plot.style import Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,7 @@ def draw_classes(
     columns = min(_COLUMNS, len(cuts))
     rows = -(-len(cuts) // columns)
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure((58 * columns + 6) * scale, (50 * rows + 12) * scale)
         panels: Any = figure.subplots(rows, columns, squeeze=False, sharey=True)
         drawn = _family_looks(names, style)

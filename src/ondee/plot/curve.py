@@ -12,7 +12,7 @@ import xarray as xr
 
 from ondee.errors import ConfigError
 from ondee.plot.labels import name_beside
-from ondee.plot.style import Inks, Style, inks, new_figure, save, styled
+from ondee.plot.style import Inks, Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def draw_floor(
             fix="draw the dataset that `ondee floor … --out floor.nc` wrote",
         )
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(180 * scale, 128 * scale)
         panels = figure.subplots(2, 2).ravel()
         colours = inks(style)

@@ -13,7 +13,7 @@ from ondee.errors import ConfigError
 from ondee.plot.findings import Result, class_of, group, sources_of
 from ondee.plot.palette import truth_ink
 from ondee.plot.series import series
-from ondee.plot.style import RAIN_COLOURS, UNOBSERVED, Style, inks, new_figure, save, styled
+from ondee.plot.style import RAIN_COLOURS, UNOBSERVED, Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,7 @@ def draw_minutes(
     if not sources:
         raise ConfigError("no sensor has a score by minute", where=f"scores/{cut}", fix="validate more half hours")
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         tall = 6.0 * len(sources) + 6.0 + 17.0
         rows = -(-len(held) // 2)
         figure = new_figure(180 * scale, tall * rows * scale)

@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
 from ondee.grid import LATITUDE_LONGITUDE, Grid, Region, transformer
-from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Scale, Style, member_of, new_figure, scale_of, styled
+from ondee.plot.style import (
+    UNOBSERVED,
+    UNOBSERVED_HATCH,
+    Scale,
+    Style,
+    finish_bar,
+    member_of,
+    moment,
+    new_figure,
+    scale_of,
+    styled,
+    unobserved_patch,
+)
 from ondee.units import DEGREE
 
 if TYPE_CHECKING:
@@ -415,21 +427,13 @@ def _unit_per_kilometre(grid: Grid) -> float:
 
 def _draw_colour_bar(figure: Figure, ax: Axes, image: Any, field: xr.DataArray, scale: Scale) -> None:
     """Draw the colour bar and, beside it, the square that means not observed."""
-    from matplotlib.patches import Patch
-
     wide = _is_wide(Grid.of(field))
     place: dict[str, Any] = {"location": "bottom", "aspect": 45, "shrink": 0.8} if wide else {"aspect": 28}
     bar = figure.colorbar(image, ax=ax, extend=scale.extend, fraction=0.045, pad=0.02, label=scale.label, **place)
-    bar.outline.set_linewidth(0.4)
-    if scale.discrete:
-        bar.set_ticks(list(scale.levels), labels=[f"{level:g}" for level in scale.levels])
-        bar.ax.tick_params(length=0)
+    finish_bar(bar, scale)
     if not np.isfinite(np.asarray(field.values)).all():
-        patch = Patch(
-            facecolor=UNOBSERVED, hatch="//////", edgecolor=UNOBSERVED_HATCH, linewidth=0, label="not observed"
-        )
         ax.legend(
-            handles=[patch],
+            handles=[unobserved_patch()],
             loc="upper left",
             frameon=True,
             framealpha=0.85,
@@ -452,7 +456,7 @@ def _title(field: xr.DataArray, width: int) -> str:
     if "member" in field.coords:
         parts.append(member_of(field))
     if "time" in field.coords:
-        parts.append(str(np.datetime_as_string(field["time"].values, "m")).replace("T", " ") + " UTC")
+        parts.append(moment(field["time"].values))
     title = "  ·  ".join(part for part in parts if part)
     if len(title) <= width:
         return title

@@ -15,7 +15,19 @@ from ondee.plot.labels import halo, legend_above, name_near
 from ondee.plot.map import draw_map
 from ondee.plot.palette import truth_ink
 from ondee.plot.series import Scores, Sheet, arms, quantity, series, sheet, shown, stated
-from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Style, inks, new_figure, save, scale_of, spelled, styled
+from ondee.plot.style import (
+    Style,
+    enlarged,
+    finish_bar,
+    inks,
+    moment,
+    new_figure,
+    save,
+    scale_of,
+    spelled,
+    styled,
+    unobserved_patch,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,7 +194,7 @@ def draw_cases(
     columns = 2 if count in (2, 4) or (tall < _WIDE and count > 1) else min(count, _COLUMNS)
     rows = -(-count // columns)
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         width = min(180.0, 85.0 * columns)
         each = (width - 8.0 * columns) / columns * tall + 10.0
         figure = new_figure(width * scale, (each * rows + 18.0) * scale)
@@ -205,8 +217,6 @@ def draw_cases(
 
 def _shared_bar(figure: Figure, panels: list[Any], fields: xr.DataArray) -> None:
     """Draw one colour bar below all maps, and what grey hatching means."""
-    from matplotlib.patches import Patch
-
     scale = scale_of(str(fields.name), str(fields.attrs.get("units", "mm h-1")), str(fields.attrs.get("long_name", "")))
     bar = figure.colorbar(
         panels[0].images[0],
@@ -219,20 +229,16 @@ def _shared_bar(figure: Figure, panels: list[Any], fields: xr.DataArray) -> None
         fraction=0.05,
         pad=0.02,
     )
-    bar.outline.set_linewidth(0.4)
-    if scale.discrete:
-        bar.set_ticks(list(scale.levels), labels=[f"{level:g}" for level in scale.levels])
-        bar.ax.tick_params(length=0)
+    finish_bar(bar, scale)
     if not np.isfinite(fields.values).all():
-        patch = Patch(facecolor=UNOBSERVED, hatch="//////", edgecolor=UNOBSERVED_HATCH, linewidth=0)
-        bar.ax.legend([patch], ["not observed"], loc="center left", bbox_to_anchor=(1.04, 0.5), frameon=False)
+        bar.ax.legend(handles=[unobserved_patch()], loc="center left", bbox_to_anchor=(1.04, 0.5), frameon=False)
 
 
 def _stamp(fields: xr.DataArray) -> str:
     """Time of the maps, where it is one."""
     if "time" not in fields.coords or fields["time"].ndim:
         return ""
-    return "  ·  " + str(np.datetime_as_string(fields["time"].values, "m")).replace("T", " ") + " UTC"
+    return "  ·  " + moment(fields["time"].values)
 
 
 def strata_of(dataset: xr.Dataset) -> dict[str, list[str]]:

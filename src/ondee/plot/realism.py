@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
 from ondee.plot.series import plain_decades
-from ondee.plot.style import Inks, Style, inks, new_figure, save, styled
+from ondee.plot.style import Inks, Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def draw_realism(
             fix="draw the dataset that `python -m benchmarks.realism` measures",
         )
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(180 * scale, 126 * scale)
         panels = figure.subplots(2, 3).ravel()
         colours, looks = inks(style), _looks(table, style)

@@ -20,16 +20,18 @@ from ondee.plot.style import (
     DRY,
     RAIN_COLOURS,
     RAIN_LEVELS,
-    UNOBSERVED,
-    UNOBSERVED_HATCH,
     Scale,
     Style,
+    enlarged,
+    finish_bar,
     inks,
+    moment,
     new_figure,
     save,
     scale_of,
     spelled,
     styled,
+    unobserved_patch,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def draw_place_and_kind(
             fix="give " + ", ".join((*_POINT, *_CROSS)) + " by point",
         )
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(150 * scale, 110 * scale)
         ax = figure.add_subplot()
         models = list(dict.fromkeys(map(str, points["model"].values)))
@@ -241,7 +243,7 @@ def draw_retrievals(
     columns = min((3, 4), key=lambda count: (-len(fields) % count, -count))
     rows = -(-len(fields) // columns)
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         each = (180.0 / columns - 5.0) * grid.ny * grid.dy / (grid.nx * grid.dx) + 7.0
         figure = new_figure(180.0 * scale, (each * rows + 28.0) * scale)
         layout = figure.add_gridspec(2, 1, height_ratios=(each * rows, 13.0))
@@ -257,8 +259,7 @@ def draw_retrievals(
             ax.tick_params(labelleft=number % columns == 0, labelbottom=outer)
         _bars(figure, layout[1], list(panels[: len(fields)]), fields)
         if "time" in scene.coords and not scene["time"].ndim:
-            stamp = str(np.datetime_as_string(scene["time"].values, "m")).replace("T", " ") + " UTC"
-            figure.suptitle(stamp, x=0.01, ha="left", fontsize="medium", color=inks(style).muted)
+            figure.suptitle(moment(scene["time"].values), x=0.01, ha="left", fontsize="medium", color=inks(style).muted)
     if path is not None:
         save(figure, path, force=force)
     return figure
@@ -284,8 +285,6 @@ def _panels(scene: xr.Dataset) -> list[tuple[str, xr.DataArray, Scale]]:
 
 def _bars(figure: Figure, place: Any, panels: list[Axes], fields: list[tuple[str, xr.DataArray, Scale]]) -> None:
     """Draw one colour bar for each scale, side by side below all maps, and what grey hatching means."""
-    from matplotlib.patches import Patch
-
     firsts: dict[str, tuple[Axes, Scale]] = {}
     for ax, (_, _, scale) in zip(panels, fields, strict=True):
         firsts.setdefault(scale.label, (ax, scale))
@@ -293,13 +292,9 @@ def _bars(figure: Figure, place: Any, panels: list[Axes], fields: list[tuple[str
     held = place.subgridspec(1, len(firsts), width_ratios=widths, wspace=0.12).subplots(squeeze=False)[0]
     for target, (label, (ax, scale)) in zip(held, firsts.items(), strict=True):
         bar = figure.colorbar(ax.images[0], cax=target, extend=scale.extend, label=label, orientation="horizontal")
-        bar.outline.set_linewidth(0.4)
-        if scale.discrete:
-            bar.set_ticks(list(scale.levels), labels=[f"{level:g}" for level in scale.levels])
-            bar.ax.tick_params(length=0)
+        finish_bar(bar, scale)
     if any(not np.isfinite(field.values).all() for _, field, _ in fields):
-        patch = Patch(facecolor=UNOBSERVED, hatch="//////", edgecolor=UNOBSERVED_HATCH, linewidth=0)
-        figure.legend([patch], ["not observed"], loc="outside upper right", frameon=False, borderaxespad=0.0)
+        figure.legend(handles=[unobserved_patch()], loc="outside upper right", frameon=False, borderaxespad=0.0)
 
 
 def draw_spectral_ratios(

@@ -13,7 +13,7 @@ from ondee.plot.findings import REFERENCES, Finding, Result, findings, group, in
 from ondee.plot.heat import GOOD
 from ondee.plot.palette import truth_ink
 from ondee.plot.series import arms, series
-from ondee.plot.style import Style, inks, new_figure, save, styled
+from ondee.plot.style import Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def draw_lags(
     columns = min(3, len(sources))
     rows = -(-len(sources) // columns)
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure((60 * columns + 4) * scale, (46 * rows + 12) * scale)
         panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for ax in panels.ravel()[len(sources) :]:
@@ -200,7 +200,7 @@ def draw_displacements(
     columns = min(3, len(sources)) if len(sources) != 4 else 2
     rows = -(-len(sources) // columns)
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure((54 * columns + 18) * scale, (54 * rows + 12) * scale)
         panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         low, top = (float(pick(surface.values.astype(float))) for pick in (np.nanmin, np.nanmax))

@@ -14,7 +14,17 @@ from ondee.grid import Grid
 from ondee.plot.findings import Result, group
 from ondee.plot.heat import DIVERGING, GOOD
 from ondee.plot.map import draw_map
-from ondee.plot.style import UNOBSERVED, UNOBSERVED_HATCH, Scale, Style, inks, new_figure, save, styled
+from ondee.plot.style import (
+    Scale,
+    Style,
+    enlarged,
+    finish_bar,
+    inks,
+    new_figure,
+    save,
+    styled,
+    unobserved_patch,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +93,7 @@ def draw_score_maps(
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(180 * scale, float(np.clip((72 * tall + 12) * rows + 10, 60, 240)) * scale)
         panels: Any = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax in panels[len(names) :]:
@@ -119,7 +129,7 @@ def _map(
     beyond = values[np.isfinite(values)]
     extend = "both" if signed else "min" if (beyond < 0).any() else "neither"
     bar = figure.colorbar(image, ax=ax, fraction=0.045, pad=0.02, aspect=24, extend=extend)
-    bar.outline.set_linewidth(0.4)
+    finish_bar(bar, scale)
     ax.tick_params(labelsize="x-small", length=2, pad=1.5)
 
 
@@ -151,14 +161,12 @@ def _dots(ax: Axes, grid: Grid, unsettled: NDArray[np.bool_]) -> None:
 def _legend(figure: Figure, field: xr.DataArray, style: Style) -> None:
     """Say what dots and hatching mean."""
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
     handles: list[Any] = [
         Line2D([], [], linestyle="none", marker=".", color=inks(style).muted, markersize=4, label="dots: not resolved")
     ]
     if not np.isfinite(field.values).all():
-        look: dict[str, Any] = {"facecolor": UNOBSERVED, "edgecolor": UNOBSERVED_HATCH, "linewidth": 0}
-        handles.append(Patch(hatch="//////", label="not observed", **look))
+        handles.append(unobserved_patch())
     figure.legend(
         handles=handles, loc="outside upper right", ncols=2, frameon=False, borderaxespad=0.0, handlelength=1.4
     )

@@ -12,7 +12,7 @@ from ondee.errors import ConfigError
 from ondee.plot.findings import KINDS, REFERENCES, Finding, Result, findings, in_order, ink_of
 from ondee.plot.palette import truth_ink
 from ondee.plot.series import arms
-from ondee.plot.style import Style, inks, new_figure, save, styled
+from ondee.plot.style import Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def draw_faults(
     if not kinds:
         raise ConfigError("no fault of a sensor was estimated", where="sensors", fix="validate more half hours")
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(180 * scale, (9.5 * len(sources) + 30) * scale)
         panels: Any = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
         for ax, kind in zip(panels, kinds, strict=True):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
 from ondee.plot.palette import Look, looks
-from ondee.plot.style import Style, new_figure, save, spelled, styled
+from ondee.plot.style import Style, enlarged, new_figure, save, spelled, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -227,7 +227,7 @@ def sheet(
         Overwrite a file that exists.
     """
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(width * scale, height * scale)
         yield Sheet(figure, style, looks(estimates_of(scores), style), scale)
         if path is not None:

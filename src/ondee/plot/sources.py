@@ -13,7 +13,7 @@ from ondee.plot.findings import GATHERED, Result, group, sources_of
 from ondee.plot.labels import legend_above
 from ondee.plot.palette import Look, looks, truth_ink
 from ondee.plot.series import Sheet, arms, plain_decades, quantity, series
-from ondee.plot.style import Style, inks, new_figure, save, styled
+from ondee.plot.style import Style, enlarged, inks, new_figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def draw_parts(
     references = [entry for entry in _REFERENCES if entry[0] in known]
     sources = sources_of(found, "total_error")
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(180 * scale, (6.6 * len(sources) + 26) * scale)
         panels: Any = figure.subplots(1, len(references), squeeze=False, sharey=True, sharex=True)[0]
         for ax, (reference, words) in zip(panels, references, strict=True):
@@ -168,7 +168,7 @@ def draw_scales(
     if not held:
         _require(found, "fractions_skill_score")
     with styled(style):
-        scale = 1.0 if style == "paper" else 1.5
+        scale = enlarged(style)
         figure = new_figure(180 * scale if len(held) > 1 else 105 * scale, 92 * scale)
         panels: Any = figure.subplots(1, len(held), squeeze=False)[0]
         names = list(dict.fromkeys(name for variable in held for name in sources_of(found, variable)))

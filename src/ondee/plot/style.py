@@ -28,13 +28,17 @@ __all__ = [
     "Style",
     "encoded",
     "encoded_all",
+    "enlarged",
+    "finish_bar",
     "inks",
     "member_of",
+    "moment",
     "new_figure",
     "save",
     "scale_of",
     "spelled",
     "styled",
+    "unobserved_patch",
 ]
 
 Style = Literal["paper", "screen"]
@@ -72,6 +76,7 @@ class Inks(NamedTuple):
 
 _INKS = {"paper": Inks("#2a6fc9", "#b3382c", "#6b7280"), "screen": Inks("#79b4ff", "#ff9a85", "#aab3c0")}
 
+_ENLARGED = {"paper": 1.0, "screen": 1.5}
 _MILLIMETRE = 1 / 25.4
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -248,6 +253,49 @@ def styled(style: Style = "paper") -> Iterator[None]:
 def inks(style: Style) -> Inks:
     """Colours of lines that show on the ground of a style."""
     return _INKS[style]
+
+
+def enlarged(style: Style) -> float:
+    """How many times as large as in print a figure of a style is."""
+    return _ENLARGED[style]
+
+
+def moment(time: Any) -> str:
+    """Write a time as maps tell it.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> moment(numpy.datetime64("2018-06-04T12:30:59"))
+    '2018-06-04 12:30 UTC'
+    """
+    import numpy as np
+
+    return str(np.datetime_as_string(np.asarray(time), "m")).replace("T", " ") + " UTC"
+
+
+def finish_bar(bar: Any, scale: Scale) -> None:
+    """Draw the frame of a colour bar thin, and name the bounds of its classes where it has classes.
+
+    Parameters
+    ----------
+    bar
+        A colour bar of matplotlib.
+    scale
+        Of the values that it explains.
+    """
+    bar.outline.set_linewidth(0.4)
+    if scale.discrete:
+        bar.set_ticks(list(scale.levels), labels=[f"{level:g}" for level in scale.levels])
+        bar.ax.tick_params(length=0)
+
+
+def unobserved_patch() -> Any:
+    """The square that says in a legend what was not observed."""
+    from matplotlib.patches import Patch
+
+    look: dict[str, Any] = {"facecolor": UNOBSERVED, "edgecolor": UNOBSERVED_HATCH, "linewidth": 0}
+    return Patch(hatch="//////", label="not observed", **look)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.grid import Grid
-from ondee.plot.style import DRY, UNOBSERVED, Scale, member_of, scale_of
+from ondee.plot.style import DRY, UNOBSERVED, Scale, member_of, moment, scale_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -68,11 +68,7 @@ def block_map(field: xr.DataArray, *, colour: bool, width: int = _WIDTH) -> Text
     values = coarse(field, rows if colour else rows // 2, width)
     scale = scale_of(str(field.name), str(field.attrs.get("units", "")), str(field.attrs.get("long_name", "")))
     levels = _levels(scale, values)
-    when = (
-        "  " + str(np.datetime_as_string(field["time"].values, "m")).replace("T", " ") + " UTC"
-        if "time" in field.coords
-        else ""
-    )
+    when = f"  {moment(field['time'].values)}" if "time" in field.coords else ""
     channel = f"  {field['channel'].values}" if "channel" in field.coords else ""
     member = f"  {member_of(field)}" if "member" in field.coords else ""
     text = Text(f"{scale.label}{channel}{member}{when}, mean of each block\n")
