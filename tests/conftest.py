@@ -13,6 +13,7 @@ LONG = (
     "test_training",
     "test_docs",
     "test_retrieval",
+    "test_retriever_tiled",
     "test_retriever_toys",
     "test_batches",
     "test_benchmarks_retrieval",

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from laws import fair_crps
 from ondee.condition import Condition, Predictors
 from ondee.errors import ConfigError
 from ondee.generative.noise import Noise
-from ondee.retriever import Retriever, Sampling, Statistics, retriever
+from ondee.retriever import Retriever, Sampling, retriever
 from ondee.retriever.unet import bounded
 from toy import CENTRE, PREDICTORS, STATISTICS, ExactFlow, ExactNoise, ExactRegression, ExactResidual, Toy, undisguised
 
@@ -77,13 +78,6 @@ def departures(draws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     error = ((variance[:, None] * variance + TOY.covariance.square()) / count).sqrt()
     covariance = (torch.cov(draws.T) - TOY.covariance) / error
     return mean, covariance[TOY.near]
-
-
-def fair_crps(draws: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Mean fair CRPS at each pixel, of ensembles ``(E, M, pixels)`` against truths ``(E, pixels)``."""
-    members = draws.shape[1]
-    apart = (draws[:, :, None] - draws[:, None]).abs().sum((1, 2)) / (2 * members * (members - 1))
-    return ((draws - truth[:, None]).abs().mean(1) - apart).mean(0)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -155,65 +149,6 @@ def test_the_exact_regression_is_what_it_says():
 
 
 # ---- networks that have something to learn
-
-
-def untrained(name: str, channels: int = 2, frames: int = 2) -> Retriever:
-    """A small model with random weights in every part, for images in K."""
-    kind = retriever(name)
-    nested = {"diffusion_steps": 12} if name == "ddpm" else {"mean": SMALL}
-    torch.manual_seed(4)
-    predictors = Predictors(tuple("abc"[:channels]), tuple(range(0, 15 * frames, 15)), ("land",))
-    statistics = Statistics((250.0,) * channels, (10.0,) * channels, 60.0, 1.5, 2.0, 0.1)
-    model = kind(kind.settings_type(**SMALL, **nested), predictors, statistics).eval()
-    for parameter in model.parameters():
-        if float(parameter.detach().abs().max()) == 0:
-            torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def scenes(count: int, height: int, width: int, channels: int = 2, frames: int = 2) -> Condition:
-    images = 250 + 10 * torch.randn(count, frames, channels, height, width)
-    return Condition(images, torch.zeros(count, 1, height, width))
-
-
-DRAWS = [
-    ("ddpm", Sampling(steps=12)),
-    ("ddpm", Sampling(steps=4)),
-    ("edm", Sampling(solver="heun", steps=3)),
-    ("edm", Sampling(solver="euler", steps=4)),
-]
-
-
-@pytest.mark.parametrize(("name", "sampling"), DRAWS)
-def test_a_tile_with_a_halo_draws_what_the_whole_draws(name, sampling):
-    model = untrained(name)
-    halo, cut = model.reach, model.multiple
-    side = cut + 2 * halo + 16
-    whole = Noise(2, keys=(0,), members=(0, 3), rows=(0, side), columns=(0, side))
-    condition = scenes(1, side, side)
-    inner = (..., slice(cut + halo, cut + halo + 16), slice(cut + halo, cut + halo + 16))
-    within = (..., slice(halo, halo + 16), slice(halo, halo + 16))
-    states: dict[str, torch.Tensor] = {}
-    with torch.no_grad():
-        for stage in model.stages(sampling):
-            found = stage.work(condition, states, whole)
-            seen = {key: field[..., cut:, cut:] for key, field in states.items()}
-            window = ((cut, side), (cut, side))
-            tile = stage.work(condition.window(*window), seen, whole.window(*window))
-            for key, field in tile.items():
-                torch.testing.assert_close(field[within], found[key][inner], atol=1e-4, rtol=1e-4)
-            states |= found
-
-
-@pytest.mark.parametrize(("name", "sampling"), DRAWS)
-def test_moments_and_members_are_drawn_alike_together_and_alone(name, sampling):
-    model = untrained(name)
-    condition = scenes(3, 20, 24)
-    together = model.sample(condition, Noise(2, keys=(0, 15, 30), members=(0, 1)), sampling)
-    alone = Condition(condition.images[2:], condition.auxiliary[2:])
-    apart = model.sample(alone, Noise(2, keys=(30,), members=(1,)), sampling)
-    torch.testing.assert_close(apart[0, 0], together[2, 1], atol=2e-3, rtol=2e-4)
-    assert not torch.equal(together[0, 0], together[0, 1])
 
 
 @pytest.mark.parametrize(("name", "least"), [("ddpm", 0.65), ("edm", 0.9)])
