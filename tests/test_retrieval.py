@@ -1,6 +1,7 @@
 """Scenes to files of rain: what is in them, how they come about, and who reads them."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -14,10 +15,11 @@ from ondee.batches import Scenes
 from ondee.cli import main
 from ondee.command.retrieve import retrieve, show
 from ondee.errors import ConfigError, GridError, OndeeError, ReadError, StoreError
+from ondee.generative.detection import EVEN
 from ondee.generative.noise import Noise
 from ondee.grid import Grid
 from ondee.output import locked
-from ondee.retrieval import THRESHOLDS, ensemble_products, job
+from ondee.retrieval import THRESHOLDS, ensemble_products, job, tiles
 from ondee.retrieval.archive import Layout
 from ondee.run import load, save
 from ondee.store import Store
@@ -91,8 +93,8 @@ def test_the_file_says_what_it_is(made):
 def test_products_follow_from_the_members(made):
     folder, _, _, report = made
     data = opened(folder / "rain.zarr")
-    names = ("members", "mean", "median", "probability", "matched", "spread")
-    expected = ensemble_products(data["rain_rate"].values[5], names)
+    names = ("members", "mean", "median", "probability", "matched", "detected", "spread")
+    expected = ensemble_products(data["rain_rate"].values[5], names, EVEN)
     assert set(expected) == set(report["products"])
     for name, field in expected.items():
         np.testing.assert_array_equal(data[name].values[5], field)
@@ -296,6 +298,24 @@ def test_scenes_that_do_not_fit_the_model_are_refused(made, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("rain_rate_spread", "the standard deviation of the rain rate of the members, which is not scored as rain"),
+        ("rain_probability", "rain_probability holds 4 fields of each time, which are no members"),
+    ],
+)
+def test_spread_and_probabilities_are_not_scored_as_rain(made, tmp_path, capsys, variable, words):
+    folder, store, _, _ = made
+    options = ["--truth-option", "input=radar", "--out", str(tmp_path / "scores.nc"), "--dry-run"]
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", f"{folder / 'rain.zarr'}::{variable}", str(store), *options])
+    told = capsys.readouterr().err
+    assert ended.value.code == 1 and len(told.splitlines()) == 3 and words in told
+    for name in ("rain_rate", "rain_rate_mean", "rain_rate_median", "rain_rate_matched", "rain_rate_detected"):
+        assert re.search(rf"\b{name}\b", told.splitlines()[2])
+
+
 # ---- what is typed
 
 
@@ -306,6 +326,14 @@ def test_scenes_that_do_not_fit_the_model_are_refused(made, tmp_path):
         ({"seed": -1}, "seed is -1"),
         ({"tile": 0}, "tile is 0"),
         ({"batch": 0}, "batch is 0"),
+        ({"members": 10_000_000_000}, "members is 10000000000"),
+        ({"tile": 10_000_000_000}, "tile is 10000000000"),
+        ({"batch": 10_000_000_000}, "batch is 10000000000"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
+        ({"steps": 10_000_000_000}, "steps cannot be 10000000000"),
+        ({"persistence": float("nan")}, "persistence cannot be nan"),
+        ({"start": "999999999"}, "'999999999' is not a time"),
+        ({"end": "NaT"}, "'NaT' is not a time"),
         ({"steps": 0}, "steps cannot be 0"),
         ({"solver": "rk4"}, "solver cannot be 'rk4'"),
         ({"noise_scale": 7.0}, "noise-scale cannot be 7.0"),
@@ -332,6 +360,68 @@ def test_what_cannot_be_is_refused(made, tmp_path, monkeypatch, given, told):
     assert not list(tmp_path.iterdir())
 
 
+def test_members_that_do_not_fit_in_memory_are_refused(made, tmp_path, monkeypatch):
+    _, store, runs, _ = made
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
+    monkeypatch.setattr("ondee.retrieval.archive.os.sysconf", sizes.__getitem__)
+    most = 4096 * 1000 // (4 * 4 * GRID.ny * GRID.nx)
+    for dry in (False, True):
+        with pytest.raises(ConfigError, match=f"{most + 1} members of a moment") as raised:
+            retrieve(runs["flow"], store, out=tmp_path / "rain.zarr", members=most + 1, dry_run=dry)
+        assert raised.value.fix == f"ask for at most {most} members"
+    assert retrieve(runs["flow"], store, out=tmp_path / "rain.zarr", members=most, batch=1, dry_run=True)["dry_run"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_memory_that_is_not_there_is_told(made, tmp_path, monkeypatch, error):
+    _, store, runs, _ = made
+
+    def fails(*_, **__):
+        raise error
+
+    for name, dry in (("draw", False), ("evaluation_seconds", True)):
+        monkeypatch.setattr(job, name, fails)
+        with pytest.raises(ConfigError, match="memory is too small") as raised:
+            retrieve(runs["unet"], store, out=tmp_path / "rain.zarr", dry_run=dry)
+        assert "--tile" in raised.value.fix
+
+
+def test_a_field_that_the_disk_cannot_take_is_told(made, tmp_path, monkeypatch):
+    _, store, runs, _ = made
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tiles, "ON_DISK", 0)
+    monkeypatch.setattr("ondee.retrieval.tiles.os.posix_fallocate", full)
+    with pytest.raises(StoreError, match="No space left") as raised:
+        retrieve(runs["unet"], store, out=tmp_path / "rain.zarr")
+    assert "TMPDIR" in raised.value.fix
+
+
+def test_a_retrieval_that_was_begun_and_damaged_is_told(made, tmp_path, monkeypatch):
+    _, store, runs, _ = made
+    out = tmp_path / "rain.zarr"
+
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "draw", stops)
+        with pytest.raises(KeyboardInterrupt):
+            retrieve(runs["unet"], store, out=out)
+    begun = tmp_path / "rain.zarr.parts"
+    (begun / "data.zarr" / "rain_rate" / "zarr.json").write_text("{")
+    with pytest.raises(StoreError, match="damaged") as raised:
+        retrieve(runs["unet"], store, out=out)
+    assert "remove this folder" in raised.value.fix and raised.value.where == str(begun)
+    shutil.rmtree(begun)
+    assert retrieve(runs["unet"], store, out=out)["written"] == 12
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_what_rain_is_made_from_is_not_replaced(made, tmp_path, force):
     store = shutil.copytree(made[1], tmp_path / "scenes.zarr")
@@ -356,7 +446,7 @@ def test_a_dry_run_tells_and_writes_nothing(made, tmp_path):
     report = retrieve(runs["flow"], store, out=tmp_path / "rain.zarr", members=16, tile=16, steps=4, dry_run=True)
     assert not list(tmp_path.iterdir())
     assert (report["moments"], report["members"], report["tiles"], report["evaluations"]) == (12, 16, 9, 8)
-    assert report["bytes"] == 12 * 35 * 38 * 4 * (16 + 4 + 4)
+    assert report["bytes"] == 12 * 35 * 38 * 4 * (16 + 4 + 5)
     assert 0 < report["seconds"] < 600 and (report["written"], report["kept"]) == (0, 0)
     for told, words in ((report, ("dry run", "about", "9 tiles")), (done, ("2018-06-04 12:00", "UTC", "s a field"))):
         text = StringIO()

@@ -181,6 +181,23 @@ def test_a_training_that_was_killed_ends_in_the_same_bits(config, whole, tmp_pat
     assert timeless[0] == timeless[1]
 
 
+def test_half_as_many_bits_learn_much_the_same_and_keep_whole_ones(config, whole, tmp_path, monkeypatch):
+    short = changed(config, precision="bf16-mixed")
+    train(short, out=tmp_path / "one")
+    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "one").values())
+    ends = [
+        [line["validation_loss"] for line in lines(f) if "validation_loss" in line][-1]
+        for f in (whole, tmp_path / "one")
+    ]
+    assert ends[0] != ends[1] and ends[1] == pytest.approx(ends[0], rel=0.03)
+    usual = killed_at(monkeypatch, 9)
+    with pytest.raises(Killed):
+        train(short, out=tmp_path / "cut")
+    monkeypatch.setattr(Lesson, "training_step", usual)
+    train(short, out=tmp_path / "cut")
+    assert same(tmp_path / "one", tmp_path / "cut")
+
+
 def test_a_training_that_was_killed_before_it_was_saved_is_finished(config, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(run, "save", lambda *_, **__: (_ for _ in ()).throw(Killed))

@@ -187,7 +187,7 @@ def load(path: str | Path, device: str = "cpu") -> Retriever:
         predictors = _predictors(config["predictors"])
         retriever = made(settings, predictors, Statistics(**config["statistics"]))
         retriever.sampling = Sampling.model_validate(config["sampling"])
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise ReadError(
             f"the configuration of the run does not fit the model {name!r}: {_first(error)}",
             where=folder / CONFIG,
@@ -211,12 +211,13 @@ def _found(path: str | Path) -> Path:
 def _configuration(folder: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ReadError(
             f"the configuration of the run cannot be read: {_first(error)}", where=folder / CONFIG, fix=_AGAIN
         ) from error
     held = config if isinstance(config, dict) else {}
-    missing = {"model", "settings", "predictors", "statistics", "sampling"} - set(held)
+    # What a training was told is not needed here; it comes last, and tells that nothing before it was cut off.
+    missing = {"model", "settings", "predictors", "statistics", "sampling", "training"} - set(held)
     if missing:
         raise ReadError(
             f"the configuration of the run lacks {', '.join(sorted(missing))}", where=folder / CONFIG, fix=_AGAIN
@@ -258,6 +259,9 @@ def _fill(retriever: Retriever, path: Path) -> None:
             where=path,
             fix="use the ondee that made the run (provenance.json tells its version), or train it again",
         )
+    odd = [name for name, weight in retriever.named_parameters() if not bool(state[name].isfinite().all())]
+    if odd:
+        raise ReadError(f"{len(odd)} of the weights hold no numbers, {odd[0]!r} first", where=path, fix=_AGAIN)
     retriever.load_state_dict(state)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "refuse_mean",
     "require",
     "tag",
+    "tells_rain",
     "to_amount",
     "to_rate",
 ]
@@ -121,6 +122,7 @@ VOCABULARY: dict[str, Quantity] = {
         Quantity("rain_rate_mean", "mm h-1", "mean rain rate of the members", "", _RAIN),
         Quantity("rain_rate_median", "mm h-1", "median rain rate of the members", "", _RAIN),
         Quantity("rain_rate_matched", "mm h-1", "probability-matched mean rain rate of the members", "", _RAIN),
+        Quantity("rain_rate_detected", "mm h-1", "rain rate up to which rain is likely enough", "", _RAIN),
         Quantity("rain_rate_spread", "mm h-1", "standard deviation of the rain rate of the members", "", _RAIN),
         Quantity("rain_probability", "1", "probability that the rain rate reaches a threshold", "", _FRACTION),
         # viewing
@@ -134,6 +136,9 @@ VOCABULARY: dict[str, Quantity] = {
         Quantity("cloud_top_height", "m", "height of the cloud top", "cloud_top_altitude", (-500.0, 25000.0)),
     )
 }
+
+_NO_RAIN = frozenset({"random_error", "rain_maximum", "rain_rate_spread"})
+"""Quantities in the unit of a rain rate that are none: how wrong it may be, or how large inside a cell."""
 
 _SPELLINGS = {
     "mm h-1": {
@@ -226,6 +231,18 @@ def require(array: xr.DataArray, quantity: str, *, where: object) -> xr.DataArra
             fix=_conversion(str(units), entry),
         )
     return array
+
+
+def tells_rain(name: object) -> bool:
+    """Whether a quantity is a rain rate, and not its error, its spread or its probability.
+
+    Examples
+    --------
+    >>> tells_rain("rain_rate_mean"), tells_rain("rain_rate_spread"), tells_rain("rain_probability")
+    (True, False, False)
+    """
+    entry = VOCABULARY.get(str(name))
+    return entry is not None and entry.units == VOCABULARY["rain_rate"].units and entry.name not in _NO_RAIN
 
 
 def refuse_mean(name: object, *, where: object) -> None:

@@ -12,9 +12,9 @@ from ondee.errors import ConfigError, ReadError
 from ondee.region import Region
 from ondee.source.assembly import Label
 from ondee.source.granule import Granule
-from ondee.units import VOCABULARY, require, to_rate
+from ondee.units import VOCABULARY, require, tells_rain, to_rate
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "rains"]
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,28 @@ class Reading:
             raise ReadError(
                 f"there is no {asked} among {', '.join(map(str, dataset.data_vars))}",
                 where=granule.paths[0],
-                fix="open radar rain; reflectivity becomes rain with the reader's option z_r"
-                if wanted == "rain_rate"
-                else "name a variable that the file holds; `ondee look` lists them",
+                fix=_instead(wanted, rains(dataset)),
             )
         require(dataset[wanted], wanted, where=granule.paths[0])
         return mask_by_quality(dataset, self.quality)
+
+
+def rains(dataset: xr.Dataset) -> list[str]:
+    """Names of the rain rates of a Dataset, an amount that becomes one among them.
+
+    Parameters
+    ----------
+    dataset
+        With the names of the vocabulary.
+    """
+    found = sorted(str(name) for name in dataset.data_vars if tells_rain(name))
+    return found if found or "rain_amount" not in dataset else ["rain_rate"]
+
+
+def _instead(wanted: str, held: list[str]) -> str:
+    """What to ask for in place of a quantity that is not there."""
+    if wanted != "rain_rate":
+        return "name a variable that the file holds; `ondee look` lists them"
+    if held:
+        return "name the rain that the file holds, as PATH::VARIABLE: " + ", ".join(held)
+    return "open radar rain; reflectivity becomes rain with the reader's option z_r"

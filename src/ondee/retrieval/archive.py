@@ -7,8 +7,10 @@ cut short goes on from there. At the end the zarr takes its name, or becomes a N
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ _BLOCK_BYTES = 64 * 2**20
 _BLOCK_MOMENTS = 8
 _NETCDF_BYTES = 4 * 2**30
 """Bytes of the largest variable from which a NetCDF is refused: it is written in one piece."""
+_COPIES = 4
+"""Copies of the members of a moment that are held on their way to the products and the file."""
 _DATA, _DONE = "data.zarr", "done"
 
 
@@ -184,7 +188,7 @@ class Parts:
         StoreError
             If the disk refuses.
         """
-        with disk_errors(self.folder):
+        with disk_errors(self.folder), self._damages():
             root = zarr.open_group(self.data, mode="r+")
             for name, values in variables.items():
                 root[name][first : first + len(values)] = values  # type: ignore[index]
@@ -200,7 +204,8 @@ class Parts:
         """
         with disk_errors(self.out):
             if self.out.suffix.lower() == ".nc":
-                self._write_netcdf()
+                with self._damages():
+                    self._write_netcdf()
             else:
                 if self.out.exists():
                     shutil.rmtree(self.out)
@@ -221,6 +226,18 @@ class Parts:
             with whole(self.out, force=True) as draft:
                 bare.to_netcdf(draft, engine="h5netcdf", encoding=encoding)
 
+    @contextmanager
+    def _damages(self) -> Iterator[None]:
+        """Tell what zarr makes of files that were damaged since they were begun."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            raise StoreError(
+                f"the retrieval that was begun there is damaged: {_first(error)}",
+                where=self.folder,
+                fix="remove this folder: the retrieval then begins anew",
+            ) from error
+
     def _mark(self, first: int) -> Path:
         return self.folder / _DONE / f"{first:08d}"
 
@@ -239,6 +256,28 @@ def refuse_large_netcdf(out: Path, layout: Layout) -> None:
             where=out,
             fix="end the name in .zarr, which is written block by block, or narrow --start and --end",
         )
+
+
+def refuse_large_moments(layout: Layout, processes: int) -> None:
+    """Refuse members that would not fit in memory: those of a moment are held together.
+
+    Raises
+    ------
+    ConfigError
+        If this machine has less memory than they take.
+    """
+    needed = _COPIES * layout.members * 4 * layout.grid.ny * layout.grid.nx
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed * processes <= there:
+        return
+    some = there * layout.members // (needed * processes)
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    raise ConfigError(
+        f"{layout.members} members of a moment take {needed / 2**30:.1f} GiB{each}; this machine has "
+        f"{there / 2**30:.1f} GiB",
+        where=f"--members {layout.members}, {layout.grid.describe()}",
+        fix=f"ask for at most {some} members" if some else "use fewer --workers, or a store of a smaller region",
+    )
 
 
 def _write_empty(path: Path, layout: Layout) -> None:
@@ -277,6 +316,10 @@ def _write_empty(path: Path, layout: Layout) -> None:
     )
     for name in layout.products:
         _empty_variable(root, layout, name)
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _seconds(times: NDArray[np.datetime64]) -> NDArray[np.int64]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +23,8 @@ from ondee.errors import ConfigError
 from ondee.generative.noise import Noise
 from ondee.output import locked
 from ondee.progress import track
-from ondee.retrieval.archive import Layout, Parts, check_out, refuse_large_netcdf, signature_of
-from ondee.retrieval.options import Options, Retrieved
+from ondee.retrieval.archive import Layout, Parts, check_out, refuse_large_moments, refuse_large_netcdf, signature_of
+from ondee.retrieval.options import Options, Retrieved, moment
 from ondee.retrieval.products import PRODUCTS, chosen, ensemble_products
 from ondee.retrieval.scenes import Images, scenes_of
 from ondee.retrieval.tiles import Drawn, Span, Work, draw, evaluation_seconds, tiles
@@ -80,7 +81,10 @@ class _Opened:
     def draw(self, seed: int, indices: NDArray[np.int64]) -> Drawn:
         """Members of some moments."""
         shape = self.images.grid.shape
-        return draw(self.retriever, self.reader(indices), shape, self.noise(seed, indices), self.sampling, self.work)
+        with _memory_errors(self.work):
+            return draw(
+                self.retriever, self.reader(indices), shape, self.noise(seed, indices), self.sampling, self.work
+            )
 
     def reader(self, indices: NDArray[np.int64]) -> Any:
         """Reads windows of some moments."""
@@ -105,7 +109,10 @@ def plan(run: str | Path, scenes: str | Path, out: str | Path, options: Options,
     indices = opened.chosen[: opened.batch]
     noise = opened.noise(options.seed, indices)
     shape = opened.images.grid.shape
-    seconds = evaluation_seconds(opened.retriever, opened.reader(indices), shape, noise, opened.sampling, opened.work)
+    with _memory_errors(opened.work):
+        seconds = evaluation_seconds(
+            opened.retriever, opened.reader(indices), shape, noise, opened.sampling, opened.work
+        )
     batches = sum(-(-(last - first) // opened.batch) for first, last in opened.layout.blocks)
     made = _told(job, opened)
     return replace(made, bytes=opened.layout.bytes, seconds=seconds * batches, dry_run=True)
@@ -184,11 +191,12 @@ def _retrieve_block(block: _Block) -> int:
     opened = _open(block.job)
     made: dict[str, list[NDArray[np.float32]]] = {}
     frames: list[NDArray[np.bool_]] = []
+    odds = opened.retriever.odds.cpu().numpy()
     for first in range(block.first, block.last, opened.batch):
         drawn = opened.draw(block.job.options.seed, opened.chosen[first : min(first + opened.batch, block.last)])
         frames.append(drawn.frames)
         for rain in drawn.rain:
-            for name, field in ensemble_products(rain, opened.layout.products).items():
+            for name, field in ensemble_products(rain, opened.layout.products, odds).items():
                 made.setdefault(name, []).append(field)
     variables = {name: np.stack(fields) for name, fields in made.items()}
     if not opened.layout.members:
@@ -207,7 +215,31 @@ def _opened(run: str | Path, scenes: str | Path, out: Path, options: Options, *,
     threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
     job = _Job(str(run), str(scenes), options, str(out), weights, threads)
     _open.cache_clear()  # scenes may have grown since
-    return job, _open(job)
+    opened = _open(job)
+    refuse_large_moments(opened.layout, max(1, min(workers, len(opened.layout.blocks))))
+    return job, opened
+
+
+@contextmanager
+def _memory_errors(work: Work) -> Iterator[None]:
+    """Say what to ask less of where the memory of the device is not enough.
+
+    Raises
+    ------
+    ConfigError
+        If torch or NumPy could not have the memory that they wanted.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError) and "allocate" not in text and "out of memory" not in text:
+            raise
+        raise ConfigError(
+            "the memory is too small for what is computed together",
+            where=f"--tile {work.tile}, {work.members} members together",
+            fix="give a smaller --tile, or fewer fields at a time with --batch 1; no result depends on them",
+        ) from error
 
 
 def _refuse_to_replace(out: Path, *sources: str | Path) -> None:
@@ -246,7 +278,8 @@ def _open(job: _Job) -> _Opened:
         about,
     )
     work = Work(options.tile, group)
-    return _Opened(retriever, images, sampling, wanted, layout, members, work, max(1, options.batch // group))
+    together = min(layout.block, max(1, options.batch // group))
+    return _Opened(retriever, images, sampling, wanted, layout, members, work, together)
 
 
 def _within(times: NDArray[np.datetime64], options: Options, where: object) -> NDArray[np.int64]:
@@ -256,14 +289,9 @@ def _within(times: NDArray[np.datetime64], options: Options, where: object) -> N
         text = getattr(options, name)
         if text is None:
             continue
-        try:
-            moment = np.datetime64(text).astype("datetime64[us]")
-        except ValueError as error:
-            raise ConfigError(
-                f"{text!r} is not a time", where=f"--{name}", fix="write times as 2018-06-04T12:30, in UTC"
-            ) from error
+        edge = moment(text, where=f"--{name}")
         micro = times.astype("datetime64[us]")
-        kept &= micro >= moment if name == "start" else micro < moment
+        kept &= micro >= edge if name == "start" else micro < edge
     found = np.flatnonzero(kept)
     if not found.size:
         there = f"{str(times.min())[:16]} to {str(times.max())[:16]} UTC" if times.size else "none"

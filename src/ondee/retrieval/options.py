@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from ondee.errors import ConfigError
 from ondee.retriever.protocol import Sampling
 
-__all__ = ["Options", "Retrieved"]
+__all__ = ["Options", "Retrieved", "moment"]
 
-_MOST_SEED = 2**63
+_RANGES: dict[str, tuple[int, int, str]] = {
+    "members": (1, 1000, "all members of a moment are held together; 1000 tell a probability to 0.02"),
+    "seed": (0, 2**63 - 1, "it is a key of 63 bits"),
+    "tile": (1, 2**15, "no image has more rows or columns"),
+    "batch": (1, 2**13, "8 moments of 1000 members are the most that is at work together"),
+}
+"""Least and most of each whole number, and why no more."""
+_STEPS = "each step evaluates the network once or twice for every member"
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,11 @@ class Options:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        for name, least in (("members", 1), ("seed", 0), ("tile", 1), ("batch", 1)):
-            if not least <= getattr(self, name) < _MOST_SEED:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}", where=f"--{name}", fix=f"use a whole number from {least} on"
-                )
+        for name, (least, most, why) in _RANGES.items():
+            given = getattr(self, name)
+            if not least <= given <= most:
+                limits = f"{least} to {most}: {why}" if given > most else f"{least} on"
+                raise ConfigError(f"{name} is {given}", where=f"--{name}", fix=f"use a whole number from {limits}")
 
     def sampling(self, fitted: Sampling) -> Sampling:
         """How members are drawn.
@@ -74,9 +82,35 @@ class Options:
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]).replace("_", "-")
-            raise ConfigError(
-                f"{name} cannot be {first['input']!r}", where=f"--{name}", fix=f"{first['msg']}"
-            ) from error
+            limits = str(first["msg"]) + (f"; {_STEPS}" if name == "steps" else "")
+            raise ConfigError(f"{name} cannot be {first['input']!r}", where=f"--{name}", fix=limits) from error
+
+
+def moment(text: str, *, where: str) -> np.datetime64:
+    """A time from its text.
+
+    Parameters
+    ----------
+    text
+        ISO text, UTC.
+    where
+        The option, for the error.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or of a year so far off that NumPy would make another one of it.
+    """
+    year = 0
+    try:
+        found = np.datetime64(text)
+        year = int(found.astype("datetime64[Y]").astype(int)) + 1970
+    except ValueError:
+        pass
+    if not 0 < year < 10_000:
+        raise ConfigError(f"{text!r} is not a time", where=where, fix="write times as 2018-06-04T12:30, in UTC")
+    micro: np.datetime64 = found.astype("datetime64[us]")
+    return micro
 
 
 @dataclass(frozen=True)

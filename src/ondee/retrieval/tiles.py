@@ -8,6 +8,8 @@ out is what one piece would have given, to the rounding of sums.
 from __future__ import annotations
 
 import itertools
+import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ondee.condition import Condition
+from ondee.errors import StoreError
 from ondee.generative.noise import Noise
 from ondee.retriever.protocol import Retriever, Sampling, Stage
 
@@ -259,12 +262,26 @@ def _tensor(values: NDArray[np.float32], device: torch.device | str) -> Tensor:
 
 
 def _empty(shape: tuple[int, ...], value: float = 0.0) -> NDArray[np.float32]:
-    """A field of the whole domain; a large one lies in a file without a name, which is gone with it."""
-    size = 4 * int(np.prod(shape))
+    """A field of the whole domain; a large one lies in a file without a name, which is gone with it.
+
+    Raises
+    ------
+    StoreError
+        If there is no space for that file.
+    """
+    size = 4 * math.prod(shape)
     if size < ON_DISK:
         return np.full(shape, value, np.float32)
-    with tempfile.TemporaryFile() as file:
-        made: NDArray[np.float32] = np.memmap(file, np.float32, mode="w+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a disk that fills up later would end the process
+            made: NDArray[np.float32] = np.memmap(file, np.float32, mode="w+", shape=shape)
+    except OSError as error:
+        raise StoreError(
+            f"a field of {size / 2**30:.1f} GiB cannot be kept there: {error.strerror or error}",
+            where=tempfile.gettempdir(),
+            fix="make space, set TMPDIR to a folder with more, or ask for fewer --members",
+        ) from error
     for part in made:
         part[...] = value
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from ondee.errors import ConfigError, ReadError
 from ondee.generative.noise import Noise
 from ondee.output import disk_errors, whole
 from ondee.progress import track
+from ondee.retriever.protocol import Retriever
 from ondee.training.lesson import Lesson
 from ondee.training.material import Material
 
-__all__ = ["CHECKPOINT", "Diary", "Draw", "Scene", "checkpoint"]
+__all__ = ["CHECKPOINT", "Diary", "Draw", "Scene", "checkpoint", "metrics_of", "require_state"]
 
 CHECKPOINT = "checkpoint.pt"
 _TOLD_EVERY = 50
@@ -31,6 +33,9 @@ _SHOWN = 4
 _MEMBERS_SHOWN = 2
 _MOST_STEPS = 25
 """Steps of a member that is drawn for a picture only."""
+_STATE = {"step": int, "weights": dict, "average": dict, "optimiser": dict, "books": dict}
+"""What a state holds."""
+_ANEW = "remove this file: the training then begins anew"
 
 
 @dataclass(frozen=True)
@@ -71,20 +76,83 @@ def checkpoint(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     ReadError
-        If it cannot be read.
+        If it cannot be read, or is no state.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch tells a broken file in many ways
-        raise ReadError(
-            f"the state of the training cannot be read: {str(error).splitlines()[0]}",
-            where=path,
-            fix="remove this file: the training then begins anew",
-        ) from error
-    return state
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ReadError(f"the state of the training cannot be read: {words}", where=path, fix=_ANEW) from error
+    held = state if isinstance(state, dict) else {}
+    absent = [name for name, kind in _STATE.items() if not isinstance(held.get(name), kind)]
+    if absent:
+        raise ReadError(f"the state of the training lacks {', '.join(absent)}", where=path, fix=_ANEW)
+    return held
+
+
+def require_state(state: dict[str, Any], retriever: Retriever, folder: Path) -> None:
+    """Refuse a state that another model left.
+
+    Parameters
+    ----------
+    state
+        From :func:`checkpoint`.
+    retriever
+        The model that is to go on from there.
+    folder
+        Of the run, for the error.
+
+    Raises
+    ------
+    ReadError
+        If weights are missing, are too many, or are of another shape.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in retriever.state_dict().items()}
+    for part in ("weights", "average"):
+        found = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in state[part].items()}
+        unlike = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+        if unlike:
+            raise ReadError(
+                f"the state of the training is that of another model: {len(unlike)} of its {part} do not fit, "
+                f"{unlike[0]!r} first",
+                where=folder / CHECKPOINT,
+                fix=_ANEW,
+            )
+
+
+def metrics_of(path: Path, last: float = math.inf) -> list[dict[str, Any]]:
+    """Lines of metrics up to a step, whose last one may have been cut short; none where there is no file.
+
+    Parameters
+    ----------
+    path
+        ``metrics.jsonl`` of a run.
+    last
+        Step of the last line wanted.
+
+    Raises
+    ------
+    ReadError
+        If a line before the last one cannot be read.
+    """
+    kept: list[dict[str, Any]] = []
+    texts = path.read_bytes().splitlines() if path.is_file() else []
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+            kept += [line] if line["step"] <= last else []
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            if number == len(texts):
+                break
+            raise ReadError(
+                f"line {number} of the metrics cannot be read",
+                where=path,
+                fix="remove the line, or the file: nothing is learnt from it, and the training goes on",
+            ) from error
+    return kept
 
 
 class Diary(Callback):
@@ -116,7 +184,7 @@ class Diary(Callback):
         self._bar: Iterator[int] = iter(())
         self._clock = self._began = 0.0
         self._board: Any = None
-        self._kept = _lines(folder / run.METRICS, int((state or {}).get("step", 0)))
+        self._kept = metrics_of(folder / run.METRICS, int((state or {}).get("step", 0)))
 
     # ---- what Lightning calls
 
@@ -266,21 +334,6 @@ def _on(noise: Noise, device: Any) -> Noise:
     from dataclasses import replace
 
     return replace(noise, device=device)
-
-
-def _lines(path: Path, step: int) -> list[dict[str, Any]]:
-    """Lines of metrics up to a step; a line cut short ends them."""
-    kept: list[dict[str, Any]] = []
-    if not path.is_file():
-        return kept
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            break
-        if line["step"] <= step:
-            kept.append(line)
-    return kept
 
 
 def _board(folder: Path) -> Any:

@@ -22,10 +22,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from ondee import run
-from ondee.errors import ConfigError, StoreError
+from ondee.errors import ConfigError, ReadError, StoreError
 from ondee.output import disk_errors, locked
 from ondee.store import Store
-from ondee.training.diary import CHECKPOINT, Diary, Draw, checkpoint
+from ondee.training.diary import CHECKPOINT, Diary, Draw, checkpoint, metrics_of, require_state
 from ondee.training.lesson import Lesson
 from ondee.training.material import Material, gather
 from ondee.training.settings import TrainConfig, differences
@@ -216,7 +216,7 @@ def _told_training(path: Path) -> dict[str, Any]:
     """The configuration of the training that made a run; empty where the file tells none."""
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     before = told.get("training") if isinstance(told, dict) else None
     return before if isinstance(before, dict) else {}
@@ -225,6 +225,8 @@ def _told_training(path: Path) -> dict[str, Any]:
 def _unlike(before: dict[str, Any], material: Material) -> list[str]:
     """In what a run differs from what is asked for."""
     ours = _training(material)
+    if not before:
+        return [f"its {run.CONFIG} tells of no training"]
     told = {key: value for key, value in before.items() if key not in _MEASURED}
     found = differences(told, {key: value for key, value in ours.items() if key not in _MEASURED})
     if not found and before.get("fingerprint") != ours["fingerprint"]:
@@ -252,6 +254,8 @@ def _learn(material: Material, folder: Path, on: Devices, draw: Draw | None) -> 
     state = checkpoint(folder)
     if state is None:
         material.prepare()
+    else:
+        require_state(state, material.retriever, folder)
     first = int(state["step"]) if state else 0
     lesson, diary = Lesson(material, first, state), Diary(folder, material, state, draw)
     if first >= config.steps or not material.retriever.trained():
@@ -317,7 +321,7 @@ def _finish(folder: Path, material: Material, lesson: Lesson, diary: Diary) -> T
     steps = config.steps if material.retriever.trained() else 0
     began = time.monotonic()
     figures = dict(fit(kept, material.scenes, seed=config.seed))
-    losses = [line for line in _metrics(folder) if "validation_loss" in line]
+    losses = [line for line in metrics_of(folder / run.METRICS) if "validation_loss" in line]
     if losses:
         figures = {"validation_loss": losses[-1]["validation_loss"], **figures}
     provenance = {
@@ -335,16 +339,26 @@ def _finish(folder: Path, material: Material, lesson: Lesson, diary: Diary) -> T
     return Trained(str(folder), steps, lesson.first, diary.seconds, figures)
 
 
-def _metrics(folder: Path) -> list[dict[str, Any]]:
-    path = folder / run.METRICS
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
 def _finished(folder: Path) -> Trained:
-    """What a finished run says of its training."""
-    told = json.loads((folder / run.PROVENANCE).read_text(encoding="utf-8"))
-    steps = int(told["steps"])
-    return Trained(str(folder), steps, steps, float(told["seconds"]["training"]), dict(told["figures"]))
+    """What a finished run says of its training.
+
+    Raises
+    ------
+    ReadError
+        If it says nothing, or its weights cannot be used.
+    """
+    run.load(folder)
+    path = folder / run.PROVENANCE
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        steps, seconds = int(told["steps"]), float(told["seconds"]["training"])
+        return Trained(str(folder), steps, steps, seconds, dict(told["figures"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ReadError(
+            "the run is finished, and what it says of its training cannot be read",
+            where=path,
+            fix="copy the file again from where it came from; without it `ondee retrieve` still takes the run",
+        ) from error
 
 
 @contextmanager

@@ -103,8 +103,8 @@ class TrainConfig(Part):
     """What is left out of samples at random."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, samples and noise."""
-    precision: Literal["auto", "32", "bf16-mixed", "16-mixed", "64"] = "auto"
-    """Arithmetic: bf16-mixed on a GPU and 32 bits on a CPU where `auto`."""
+    precision: Literal["auto", "32", "bf16-mixed", "64"] = "auto"
+    """Arithmetic: bf16-mixed on a GPU and 32 bits on a CPU where `auto`. What is kept is of 32 bits in any case."""
     validate_every: Annotated[int, Field(ge=1)] = 500
     """Steps between validations."""
     validation_samples: Annotated[int, Field(ge=1, le=65536)] = 128

@@ -13,13 +13,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ondee.collocation.reading import Reading
+from ondee.collocation.reading import Reading, rains
 from ondee.errors import ConfigError, GridError, ReadError
 from ondee.grid import Grid
 from ondee.progress import track
 from ondee.score.fields import pixel_size
 from ondee.source import granules, identity, matching, require_same
 from ondee.source.granule import Granule, inside
+from ondee.units import VOCABULARY, tells_rain
 
 __all__ = ["Frame", "Piece", "Subject", "pixel_of", "subject"]
 
@@ -27,6 +28,8 @@ AROUND = np.timedelta64(3, "h")
 """The label of a frame lies at most so far from its interval, or twice as far as that of the first frame."""
 _VALUES = 1 << 23
 """Most values of a piece: 32 MB of float32."""
+_PROBABILITIES = ("precipitation_likelihood", "rain_probability")
+"""What is scored as a probability of rain."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def subject(
     Raises
     ------
     ConfigError
-        If the path names nothing, or the variable is not in the vocabulary.
+        If the path names nothing, or the variable is not in the vocabulary, no rain and no probability of it.
     ReadError
         If a file is of no known format or cannot be read.
     """
@@ -227,13 +230,8 @@ def subject(
     found = granules(*matching(path), format=format, **options)
     head = _first_frame(found, chosen)
     values = head[chosen.variable]
+    _require_rain(values, head, found[0].paths[0])
     members = int(values.sizes.get("member", 0))
-    if values.isel(time=0).ndim - (members > 0) != 2:
-        raise ConfigError(
-            f"{chosen.variable} has dimensions {', '.join(map(str, values.dims))}",
-            where=found[0].paths[0],
-            fix="score one field (y, x) or an ensemble (member, y, x) at a time",
-        )
     start, end = head["time_bounds"].values[0]
     # A file is read whole, whichever of its variables is wanted.
     most = max(1, _VALUES // max(1, sum(array.isel(time=0).size for array in head.data_vars.values())))
@@ -249,6 +247,37 @@ def subject(
         identity(head),
         mixed,
     )
+
+
+def _require_rain(values: xr.DataArray, head: xr.Dataset, where: object) -> None:
+    """Refuse what is no rain and no probability of it, and what is no field and no ensemble.
+
+    Raises
+    ------
+    ConfigError
+        With the names of what the file holds instead.
+    """
+    name = str(values.name)
+    named = [entry for entry in rains(head) if _is_field(head.get(entry, head.get("rain_amount")))]
+    named += [entry for entry in _PROBABILITIES if _is_field(head.get(entry))]
+    held = ", ".join(named) or "none; `ondee look` lists what it holds"
+    if not tells_rain(name) and name not in _PROBABILITIES:
+        raise ConfigError(
+            f"{name} is the {VOCABULARY[name].long_name}, which is not scored as rain",
+            where=where,
+            fix=f"name rain that the file holds, as PATH::VARIABLE: {held}",
+        )
+    if not _is_field(values):
+        raise ConfigError(
+            f"{name} holds {values.isel(time=0, y=0, x=0).size} fields of each time, which are no members",
+            where=where,
+            fix=f"score one field or an ensemble at a time, as PATH::VARIABLE: {held}",
+        )
+
+
+def _is_field(values: xr.DataArray | None) -> bool:
+    """Whether there are values, and at each time one field or one of each member."""
+    return values is not None and set(values.dims) - {"member"} == {"time", "y", "x"}
 
 
 def _pieces(found: Sequence[Granule], most: int, name: str) -> Iterator[Piece]:
