@@ -16,7 +16,8 @@ from ondee.training.settings import TrainConfig
 
 WIDTHS = [16, 32, 64]
 """Of all networks here: a quarter of a million parameters each."""
-UNET_STEPS, FLOW_STEPS = 1500, 1500
+LONG, SHORT = 3000, 1500
+"""Steps: of what is compared by the number of images and of every regression; of flows that differ otherwise."""
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -27,19 +28,19 @@ def variants() -> dict[str, dict[str, Any]]:
         looks = {"minutes": minutes}
         made[f"unet-t{frames}"] = {
             "model": "unet",
-            "steps": UNET_STEPS,
+            "steps": LONG,
             "predictors": looks,
             "settings": {"widths": WIDTHS},
         }
         made[f"flow-t{frames}"] = {
             "model": "flow",
-            "steps": FLOW_STEPS,
+            "steps": LONG,
             "predictors": looks,
             "settings": {"widths": WIDTHS},
             "parts": {"mean": f"unet-t{frames}"},
         }
-    four = made["flow-t4"]
-    for source in ("noise", "residual", "pmrf"):
+    four = made["flow-t4"] | {"steps": SHORT}
+    for source in ("mean", "noise", "residual", "pmrf"):
         made[f"flow-{source}"] = four | {"settings": {"widths": WIDTHS, "source": source}}
     for kind in ("log1p", "sqrt", "raw"):
         rain = {"rain": {"kind": kind}, "widths": WIDTHS}
@@ -72,7 +73,15 @@ def pair_variants() -> dict[str, dict[str, Any]]:
 def configured(store: Path, out: Path, name: str, given: Mapping[str, Any], threads: int) -> TrainConfig:
     """The configuration of one run."""
     parts = {part: str(out / run) for part, run in given.get("parts", {}).items()}
-    common = {"store": str(store), "run": str(out / name), "rate": 1e-3, "warmup": 100, "seed": 1, "workers": 0}
+    common = {
+        "store": str(store),
+        "run": str(out / name),
+        "rate": 1e-3,
+        "warmup": 100,
+        "seed": 1,
+        "workers": 0,
+        "precision": "bf16-mixed",
+    }
     often = {"validate_every": 500, "checkpoint_every": 500, "threads": threads}
     return TrainConfig.model_validate({**common, **often, **given, "parts": parts})
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from ondee.batches.offered import IMAGES, RAIN
 from ondee.collocation.reading import Reading
 from ondee.plot import draw_ranks, draw_reliability, draw_replicate, draw_spread_skill
 from ondee.plot.retrieval import draw_place_and_kind, draw_retrievals, draw_spectral_ratios
-from ondee.plot.series import drawable, series
+from ondee.plot.series import Scores, drawable, series
 from ondee.store import Store
 from ondee.verification import Settings, Subject, Verification, subject, verify
 
@@ -41,6 +41,8 @@ _WINDOW = 64
 """Side of the tiles of spectra, pixels."""
 _SMALL = 64
 """Side of the field on which evaluations are counted, pixels."""
+_USUAL = ("detected",)
+"""Products of the members that are judged of every model, beside the mean."""
 _SHOWN = 3
 """Members drawn of the case."""
 _ROOT = Path(__file__).parents[1]
@@ -59,6 +61,8 @@ class Judgement:
         Working folder.
     members, seed, device
         As of :func:`benchmarks.retrieval_fields.retrieved`.
+    whole
+        The model of which every product is judged; of others draws, mean and detected field.
     block
         Length of a block of the bootstrap: days, or hours where there is but one day.
     workers, replicates
@@ -74,6 +78,7 @@ class Judgement:
         members: int,
         seed: int,
         device: str,
+        whole: str = "flow",
         block: str = "1D",
         workers: int = 2,
         replicates: int = 1000,
@@ -89,10 +94,13 @@ class Judgement:
             made = dict(retrieved(entry, moments, self.times, work, members=members, seed=seed, device=device))
             count = entry.members(members)
             steps = self._evaluations(entry)
-            self.folders |= made
+            products = PRODUCTS if entry.name == whole else _USUAL
+            self.folders |= {
+                name: made[name] for name in made if name == entry.name or name in _of_model(entry, products)
+            }
             self.described[entry.name] = page.Described(entry.model, "draw" if count > 1 else "field", steps, count)
             if count > 1:
-                for product in ("mean", *PRODUCTS):
+                for product in ("mean", *products):
                     self.described[f"{entry.name} {product}"] = page.Described(entry.model, product, steps * count, 0)
         self.found = self._verified(work)
 
@@ -116,11 +124,18 @@ class Judgement:
         return {name: one for name, one in self.described.items() if name in held}
 
 
+def _of_model(entry: Entry, products: Sequence[str]) -> list[str]:
+    """Names of fields made of a model's members."""
+    return [f"{entry.name} {product}" for product in products]
+
+
 def _subject(name: str, folder: Path) -> Subject:
     return subject(f"{name}={folder}", Reading(None, None, None), {})
 
 
-def judge(judgement: Judgement, pairs: Sequence[tuple[str, str]], goals: Sequence[str], command: str) -> str:
+def judge(
+    judgement: Judgement, pairs: Sequence[tuple[str, str]], goals: Sequence[str], command: str, *, brief: bool = False
+) -> str:
     """Tables of a judgement as Markdown.
 
     Parameters
@@ -130,9 +145,11 @@ def judge(judgement: Judgement, pairs: Sequence[tuple[str, str]], goals: Sequenc
     pairs
         Who is compared with whom.
     goals
-        Names of the flow, its mean, the regression and the rival; no table of goals where one is not there.
+        Names of the flow, the regression and the rival; no table of goals where one is not there.
     command
         That was typed.
+    brief
+        One table and the differences alone.
     """
     scores, named, facts = judgement.found.scores, judgement.named, judgement.found.facts
     told = {
@@ -142,19 +159,26 @@ def judge(judgement: Judgement, pairs: Sequence[tuple[str, str]], goals: Sequenc
         "pixels": facts["pixels"],
         "intervals": f"{facts['level']:.0%}, blocks of {facts['block']} ({facts['blocks']} of them)",
     }
+    if brief:
+        parts = [page.head(command, told), page.brief(scores, named)]
+        return "\n\n".join([*(part.strip() for part in parts), *_differences(scores, named, pairs)])
     parts = [page.head(command, told), "**Where the rain is**", page.where(scores, named)]
     parts += ["**What rain it is**", page.what(scores, named), "**How sure it is**", page.how_sure(scores, named)]
-    known = [(one, other) for one, other in pairs if one in named and other in named]
-    if known:
-        parts += ["**Differences**, paired by day", page.differences(scores, known)]
+    parts += _differences(scores, named, pairs)
     parts += ["**Who is best at what**", page.winners(scores, list(named))]
     if all(name in named for name in goals):
         parts += ["**What was asked for**", page.goals_table(page.goals(scores, named, *goals))]
     return "\n\n".join(part.strip() for part in parts)
 
 
-def points_of(judgement: Judgement, reference: str, seconds: dict[str, float]) -> xr.Dataset:
-    """Place and kind of everything judged, for the figure.
+def _differences(scores: Scores, named: Mapping[str, page.Described], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Differences between pairs that were judged, with a heading."""
+    known = [(one, other) for one, other in pairs if one in named and other in named]
+    return ["**Differences**, paired by day", page.differences(scores, known).strip()] if known else []
+
+
+def points_of(judgement: Judgement, reference: str, seconds: dict[str, float], flow: str) -> xr.Dataset:
+    """Place and kind of every model, and of what is made of the members of the flow, for the figure.
 
     Parameters
     ----------
@@ -164,18 +188,20 @@ def points_of(judgement: Judgement, reference: str, seconds: dict[str, float]) -
         Whose place is 0.
     seconds
         Of one member, by model; what is not there was not timed.
+    flow
+        Name of the flow.
     """
     scores, named = judgement.found.scores, judgement.named
     sampling = {entry.name: entry.sampling.noise_scale for entry in judgement.models}
     rows = []
     for name, one in named.items():
-        if one.product == "median":
+        if (one.product not in ("draw", "field") and one.model != flow) or one.product == "median":
             continue
         place = series(
             scores["event"], "critical_success_index_difference", estimate=name, reference=reference, threshold=1.0
         )
         kind = series(scores["axes"], "realism_error", estimate=name)
-        source = next(entry.name for entry in judgement.models if name in (entry.name, *_products(entry.name)))
+        source = next(e.name for e in judgement.models if name in (e.name, *_of_model(e, ("mean", *PRODUCTS))))
         members = judgement.described[source].members if one.product not in ("draw", "field") else 1
         spent = seconds.get(source, np.nan) * members
         cross = [float(np.asarray(part)) for part in (*place, *kind)]
@@ -185,10 +211,6 @@ def points_of(judgement: Judgement, reference: str, seconds: dict[str, float]) -
     made = xr.Dataset({name: ("point", [row[k] for row in rows]) for k, name in enumerate(names)})
     words = f"critical success index, rain of at least 1 mm h⁻¹, less that of {reference}"
     return made.assign_attrs(place=words, kind="mean error of spectrum and tail")
-
-
-def _products(name: str) -> list[str]:
-    return [f"{name} {product}" for product in ("mean", *PRODUCTS)]
 
 
 def scene_of(judgement: Judgement, drawn: Sequence[str], flow: str) -> xr.Dataset:
@@ -252,7 +274,7 @@ def figures(judgement: Judgement, folder: Path, prefix: str, names: argparse.Nam
         held = names.work / timing.RESULT
         spent = json.loads(held.read_text()) if held.exists() else {}
         seconds = {name: float(value) for name, value in spent.get("seconds", {}).items()}
-        draw_place_and_kind(points_of(judgement, names.regression, seconds), path("axes"), force=True)
+        draw_place_and_kind(points_of(judgement, names.regression, seconds, names.flow), path("axes"), force=True)
     plain = [entry.name for entry in judgement.models if not entry.changes.keys() - {"members"}]
     drawn = [name for name in plain if name in named]
     if drawable(scores, "spectrum", "spectral_ratio"):
@@ -301,6 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--clouds", metavar="ONE:OTHER", help="differences by what the clouds did, as the section clouds"
     )
+    parser.add_argument("--brief", action="store_true", help="one table and the differences, no figures")
     parser.add_argument("--timing", action="store_true", help="measure seconds of a field instead, one thread")
     parser.add_argument("--size", type=int, default=512, help="side of the field that is timed")
     parser.add_argument("--timed", type=int, default=20, help="most evaluations of a chain that are timed; 0 for all")
@@ -322,16 +345,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         members=given.members,
         seed=given.seed,
         device=given.device,
+        whole=given.flow,
         block=given.block,
         workers=given.workers,
         replicates=given.replicates,
     )
     pairs = [(one, other) for one, _, other in (text.partition(":") for text in given.pairs)]
     pairs = pairs or [(given.flow, given.rival), (f"{given.flow} mean", given.regression)]
-    goals = (given.flow, f"{given.flow} mean", given.regression, given.rival)
-    text = judge(judgement, pairs, goals, command)
+    goals = (given.flow, given.regression, given.rival)
+    text = judge(judgement, pairs, goals, command, brief=given.brief)
     page.put(given.out, given.name, text)
-    figures(judgement, given.images, f"retrieval_{given.name}", given)
+    if not given.brief:
+        figures(judgement, given.images, f"retrieval_{given.name}", given)
     print(text)
     if given.clouds:
         one, _, other = given.clouds.partition(":")

@@ -44,7 +44,7 @@ __all__ = [
 _TOGETHER = 8
 """Members drawn together: as many fields of features lie in memory at once."""
 _NUMBERS: dict[str, type] = {"steps": int, "noise_scale": float, "persistence": float, "members": int, "solver": str}
-PRODUCTS = ("median", "matched")
+PRODUCTS = ("median", "matched", "detected")
 """Single fields made of the members, beside their mean, which the verification makes itself."""
 
 Fields = NDArray[np.float32]
@@ -217,7 +217,7 @@ def retrieved(
             [_moment(entry, scenes, stamp, count, seed, moments.step, device) for stamp in times[days == day]]
         )
         spent = (time.perf_counter() - begun) / len(rain) / count
-        fields = _products(rain) if count > 1 else [rain[:, 0]]
+        fields = _products(rain, entry.retriever.odds.cpu().numpy()) if count > 1 else [rain[:, 0]]
         for target, name, values in zip(targets, names, fields, strict=True):
             _write(target, name, values, scenes.grid, times[days == day], moments.step)
         print(f"{entry.name} {day}: {len(rain)} moments, {spent:.2f} s a member", flush=True)
@@ -237,9 +237,9 @@ def _moment(
     return np.concatenate([part[0].float().cpu().numpy() for part in parts])
 
 
-def _products(rain: Fields) -> list[Fields]:
+def _products(rain: Fields, odds: Fields) -> list[Fields]:
     """Members, then each product, of members ``(time, member, y, x)``."""
-    made = [list(ensemble_products(members, PRODUCTS).values()) for members in rain]
+    made = [list(ensemble_products(members, PRODUCTS, odds).values()) for members in rain]
     return [rain, *(np.stack(fields) for fields in zip(*made, strict=True))]
 
 

@@ -16,6 +16,7 @@ from ondee.plot.series import Scores, series
 __all__ = [
     "Described",
     "Goal",
+    "brief",
     "differences",
     "goals",
     "head",
@@ -212,6 +213,38 @@ def how_sure(scores: Scores, described: Mapping[str, Described]) -> str:
     return table_of([*heads, "outliers", "Brier 1", "reliability 1"], rows)
 
 
+def brief(scores: Scores, described: Mapping[str, Described]) -> str:
+    """One table of models that differ in one choice: a row for each, both axes and calibration side by side.
+
+    Parameters
+    ----------
+    scores, described
+        As of :func:`where`.
+    """
+    rows = []
+    for name, one in described.items():
+        if one.product not in ("draw", "field"):
+            continue
+        best = f"{name} detected" if f"{name} detected" in described else name
+        mean = f"{name} mean" if f"{name} mean" in described else name
+        cells = [
+            _crps(scores, name).text(4),
+            _of(scores, "event", "critical_success_index", best, threshold=0.1).text(interval=False),
+            _of(scores, "event", "critical_success_index", mean, threshold=1.0).text(interval=False),
+            _of(scores, "event", "critical_success_index", best, threshold=5.0).text(interval=False),
+            _of(scores, "event", "critical_success_index", name, threshold=0.1).text(interval=False),
+            _of(scores, "fractions", "fractions_skill_score", name, threshold=1.0, scale=_PIXELS).text(interval=False),
+            _of(scores, "distribution", "quantile_ratio", name, probability=0.999).text(2, interval=False),
+            _spectral(scores, name, "decibel").text(1, signed=True, interval=False),
+            _of(scores, "axes", "realism_error", name).text(2, interval=False),
+            _of(scores, "spread", "spread_skill_ratio", name).text(2, interval=False),
+        ]
+        rows.append([name, str(one.evaluations), *cells])
+    fields = ["CSI 0.1 detected", "CSI 1 mean", "CSI 5 detected"]
+    draws = ["CSI 0.1 draw", "FSS 1 draw", "q99.9 ratio", "spectrum of dB(R), dB", "error, dB"]
+    return table_of(["", "ev.", "CRPS, mm/h", *fields, *draws, "spread/skill"], rows)
+
+
 def _crps(scores: Scores, name: str) -> _Value:
     """Fair CRPS over all rates; of a single field its mean absolute error."""
     found = _of(scores, "crps", "fair_crps", name, tail=0.0)
@@ -285,6 +318,7 @@ def winners(scores: Scores, named: Sequence[str]) -> str:
             continue
         best = max(held, key=lambda name: sign * held[name])
         gaps = {name: _difference(scores, score, variable, name, best, **chosen) for name in held if name != best}
+        gaps = {name: gap for name, gap in gaps.items() if np.isfinite(gap.value)}
         open_ = [name for name, gap in gaps.items() if not _clear(gap)]
         told = "; not told from it: " + ", ".join(map(_coded, open_)) if open_ else ", clear of all others"
         lines.append(f"- {words}: **{_coded(best)}** ({held[best]:.3f}){told}")
@@ -303,25 +337,24 @@ def _clear(gap: _Value) -> bool:
     return bool(gap.low > 0 or gap.high < 0)
 
 
-def goals(
-    scores: Scores, described: Mapping[str, Described], flow: str, mean: str, regression: str, rival: str
-) -> list[Goal]:
+def goals(scores: Scores, described: Mapping[str, Described], flow: str, regression: str, rival: str) -> list[Goal]:
     """What a flow was asked for, and what was found.
 
     Parameters
     ----------
     scores, described
         As of :func:`where`.
-    flow, mean
-        Names of its draws and of its mean.
+    flow
+        Name of its draws.
     regression, rival
         Names of the regression and of the model that it is to beat.
     """
     made = []
-    for level in _LEVELS:
-        gap = _difference(scores, "event", "critical_success_index", mean, regression, threshold=level)
-        words = f"CSI {level:g} of `{mean}` less that of `{regression}`"
-        made.append(_goal(words, "≥ −0.01", gap, gap.value >= -0.01, signed=True))
+    for field in (f"{flow} mean", f"{flow} detected"):
+        for level in _LEVELS:
+            gap = _difference(scores, "event", "critical_success_index", field, regression, threshold=level)
+            words = f"CSI {level:g} of `{field}` less that of `{regression}`"
+            made.append(_goal(words, "≥ −0.01", gap, gap.value >= -0.01, signed=True))
     made += _own_goals(scores, flow)
     for score, variable, where_in_it, words in _DIFFERENCES[:-1]:
         gap = _difference(scores, score, variable, flow, rival, **where_in_it)

@@ -89,7 +89,9 @@ def main() -> None:
         plan.write_text(yaml.safe_dump(configuration(asked.images)))
         build(plan)
         store, rain = Path(folder) / "seviri.zarr", Path(folder) / "rain.zarr"
-        retrieve(asked.run, store, rain, Options(members=asked.members, seed=asked.seed, batch=4))
+        with ondee.open(str(asked.images)) as dataset:
+            newest = str(dataset["time"].values.max().astype("datetime64[m]"))
+        retrieve(asked.run, store, rain, Options(members=asked.members, seed=asked.seed, batch=4, start=newest))
         draw_retrievals(picture(store, rain), asked.out, force=True)
     print(asked.out)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ondee.errors import ConfigError
+from ondee.generative.detection import EVEN
 from ondee.retrieval import PRODUCTS, THRESHOLDS, ensemble_products, matched
 from ondee.retrieval.products import chosen
 
@@ -38,7 +39,7 @@ def test_products_are_what_their_names_say():
     rain = (rng.gamma(0.4, 4.0, (5, 20, 30)) * (rng.uniform(size=(5, 20, 30)) < 0.5)).astype(np.float32)
     hole = rng.uniform(size=(20, 30)) < 0.1
     rain[:, hole] = np.nan
-    made = ensemble_products(rain, tuple(PRODUCTS))
+    made = ensemble_products(rain, tuple(PRODUCTS), EVEN)
     assert set(made) == {product.variable for product in PRODUCTS.values()}
     np.testing.assert_array_equal(made["rain_rate"], rain)
     np.testing.assert_allclose(made["rain_rate_mean"], rain.mean(0), rtol=1e-6)
@@ -54,7 +55,7 @@ def test_products_are_what_their_names_say():
 
 
 def test_a_scene_without_images_is_missing_and_not_dry():
-    made = ensemble_products(np.full((3, 4, 5), np.nan, np.float32), tuple(PRODUCTS))
+    made = ensemble_products(np.full((3, 4, 5), np.nan, np.float32), tuple(PRODUCTS), EVEN)
     assert all(np.isnan(field).all() for field in made.values())
 
 

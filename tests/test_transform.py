@@ -1,6 +1,7 @@
 """Scalings are undone, keep missing, dry and wet apart, and travel with the weights."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -157,6 +158,15 @@ def test_values_far_out_are_held_within_eight_deviations():
     condition = scene()
     condition.images[0, 0, 0, 0, 0] = 1e5
     assert float(planes()(condition)[0, 0, 0, 0]) == 8.0
+
+
+def test_a_model_of_fewer_frames_sees_the_newest_of_them():
+    condition = scene()
+    condition.images[:, 0] += 10.0
+    fewer = Planes(
+        replace(PREDICTORS, minutes=PREDICTORS.minutes[:1]), torch.tensor([240.0, 270.0]), torch.tensor([5.0, 10.0])
+    )
+    assert torch.equal(fewer(condition), fewer(condition.frames(1))) and fewer(condition)[0, 0, 0, 0] == 0.0
 
 
 def test_statistics_of_the_channels_travel_with_the_weights():

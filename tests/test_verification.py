@@ -318,6 +318,20 @@ def test_results_are_not_overwritten(archive, tmp_path):
     assert (tmp_path / "scores.nc").read_text() == "mine"
 
 
+def test_ensembles_of_any_size_are_paired_by_their_fair_score(archive, tmp_path):
+    truth, many = found(archive, "truth", "ensemble")
+    (tmp_path / "few").mkdir()
+    for path in (archive / "ensemble").glob("*.nc"):
+        with xr.open_dataset(path) as held:
+            write_netcdf(held.isel(member=slice(2)).load(), tmp_path / "few" / path.name)
+    few = subject(f"few={tmp_path / 'few'}", Reading(), {})
+    settings = replace(QUICK, scores=("crps",))
+    made = verify(truth, [many, few], settings, tmp_path / "parts", replicates=100).scores["crps"].sel(tail=0.0)
+    scores = made["fair_crps"].sel(estimate=["ensemble", "few"]).values
+    gap = made["fair_crps_difference"].sel(estimate="few", reference="ensemble")
+    assert np.isfinite(scores).all() and gap.values == pytest.approx(scores[1] - scores[0])
+
+
 def test_the_plan_says_what_would_be_done(archive):
     truth, *estimates = found(archive, "truth", "good", "ensemble")
     made = plan(truth, estimates, replace(QUICK, lags=(15.0,)))

@@ -7,7 +7,8 @@ least loss is kept::
     J = CRPS / min CRPS + 0.5 |ln spread-skill| + 0.1 |ln q99.9 ratio| + 0.02 mean |dB|
 
 with the fair CRPS of all pixels, spread against error of the ensemble mean, the ratio of the 99.9 % quantiles of
-members and radar, and the mean distance of their power spectra in decibels at all wavelengths above six pixels.
+members and radar, and the mean distance of their power spectra in decibels at all wavelengths above six pixels. Of
+members drawn so, it is looked at last how likely rain must be to be called rain.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ondee.condition import Batch
+from ondee.generative.detection import best_odds
 from ondee.generative.ensemble import almost_fair_crps
 from ondee.generative.noise import Noise
 from ondee.progress import track
@@ -87,7 +89,7 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
     Parameters
     ----------
     retriever
-        A trained model; its ``rain.threshold`` and ``sampling`` are changed.
+        A trained model; its ``rain``, ``sampling`` and ``odds`` are changed.
     scenes
         Fields with the radar's rain, not trained on.
     seed
@@ -106,7 +108,7 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
     tried: list[tuple[Sampling, float, Curve | None, Judged | None]] = []
     offered = list(retriever.candidates()) if retriever.stochastic else [retriever.sampling]
     for sampling in track(offered, "fitting on validation days"):
-        few = min(count, 2) if len(retriever.stages(sampling)) > _LONG else count
+        few = min(count, 2) if _is_long(retriever, sampling) else count
         truth, drawn = _draw(retriever, scenes, sampling, few, seed, device)
         threshold = wet_threshold(drawn, truth)
         curve = matching_curve(drawn, truth) if retriever.calibrated else None
@@ -121,6 +123,11 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
     if curve is not None:
         retriever.rain.set_curve(*curve)
     figures = {"threshold": threshold, "fields": float(len(truth))}
+    if retriever.stochastic and members > 1:
+        if not _is_long(retriever, sampling):
+            truth, drawn = _draw(retriever, scenes, sampling, 2 * members, seed, device)
+        retriever.odds.copy_(torch.from_numpy(best_odds(retriever.rain.decided(drawn), truth)))
+        figures["detection_odds"] = float(retriever.odds[0])
     if found is None:
         return figures
     return figures | {
@@ -131,6 +138,10 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
         "steps": float(sampling.steps),
         "noise_scale": sampling.noise_scale,
     }
+
+
+def _is_long(retriever: Retriever, sampling: Sampling) -> bool:
+    return len(retriever.stages(sampling)) > _LONG
 
 
 def _best(tried: Sequence[Judged | None]) -> int:

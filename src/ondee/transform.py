@@ -58,6 +58,7 @@ class Planes(nn.Module):
     def forward(self, condition: Condition) -> Tensor:
         """``(B, planes, H, W)``: images, which frames and which channels are there, auxiliary planes.
 
+        Of a condition with more frames than the predictors have, the newest are taken.
         All evaluations of a draw look at the same condition: its planes are kept until another is asked for.
         """
         if torch.is_grad_enabled():
@@ -69,7 +70,7 @@ class Planes(nn.Module):
         return planes
 
     def _made(self, condition: Condition) -> Tensor:
-        images = condition.images
+        images = condition.images[:, : len(self.predictors.minutes)]
         scaled = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
         seen = torch.isfinite(scaled)
         there = seen.to(scaled.dtype)

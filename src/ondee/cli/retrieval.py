@@ -133,7 +133,7 @@ def retrieve(
     persistence
         Correlation of the noise from one image to the next, for members that do not flicker.
     products
-        What is written, comma between: members, mean, median, probability, matched, spread.
+        What is written, comma between: members, mean, median, probability, matched, detected, spread.
     workers
         Number of processes; no result depends on it.
     dry_run

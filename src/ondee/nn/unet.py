@@ -38,7 +38,7 @@ class ChannelNorm(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """``(B, C, H, W)`` to the same."""
         size = values.square().mean(1, keepdim=True).add(1e-6).rsqrt()
-        return values * size * self.gain[:, None, None]
+        return values * (size * self.gain[:, None, None]).to(values.dtype)
 
 
 class Block(nn.Module):
@@ -128,7 +128,7 @@ class UNet(nn.Module):
         widths: Sequence[int] = (32, 64, 128),
         *,
         embedding: int = 0,
-        mixed: int = 16,
+        mixed: int = 24,
         dilations: Sequence[int] = (1, 2),
         dropout: float = 0.0,
     ) -> None:
@@ -180,7 +180,7 @@ class UNet(nn.Module):
             values = functional.interpolate(finer(values), scale_factor=2.0, mode="nearest")
             values = block(torch.cat([values, passed.pop()], dim=1), embedded)
         made: Tensor = functional.pixel_shuffle(self.leave(values), 2)
-        return made
+        return made.to(planes.dtype)
 
 
 class PlainUNet(nn.Module):
@@ -230,7 +230,7 @@ class PlainUNet(nn.Module):
         for finer, double in zip(self.finer, self.up, strict=True):
             values = double(torch.cat([finer(values), passed.pop()], dim=1))
         made: Tensor = self.leave(values)
-        return made
+        return made.to(planes.dtype)
 
 
 def _double(inputs: int, outputs: int) -> nn.Sequential:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
+from ondee.generative.detection import detected
 from ondee.units import VOCABULARY
 
 __all__ = ["PRODUCTS", "THRESHOLDS", "Product", "chosen", "ensemble_products", "matched"]
@@ -39,13 +40,14 @@ class Product:
     attributes
         CF attributes beyond those of the vocabulary.
     of
-        Members ``(M, n)`` at seen pixels to values ``(n,)``, or ``(layer, n)``.
+        Members ``(M, n)`` at seen pixels, and how likely rain must be to be called rain, to values ``(n,)``, or
+        ``(layer, n)``.
     """
 
     variable: str
     layer: str
     attributes: Mapping[str, Any]
-    of: Callable[[Field], Field]
+    of: Callable[[Field, Field], Field]
 
     @property
     def described(self) -> dict[str, Any]:
@@ -83,36 +85,45 @@ def _probability(members: Field) -> Field:
 
 _RATE = {"standard_name": "lwe_precipitation_rate"}
 PRODUCTS: dict[str, Product] = {
-    "members": Product("rain_rate", "member", {}, lambda members: members),
+    "members": Product("rain_rate", "member", {}, lambda members, _: members),
     "mean": Product(
         "rain_rate_mean",
         "",
         {**_RATE, "cell_methods": "realization: mean"},
-        lambda members: members.mean(0, dtype=np.float64).astype(np.float32),
+        lambda members, _: members.mean(0, dtype=np.float64).astype(np.float32),
     ),
     "median": Product(
         "rain_rate_median",
         "",
         {**_RATE, "cell_methods": "realization: median"},
-        lambda members: np.median(members, axis=0).astype(np.float32),
+        lambda members, _: np.median(members, axis=0).astype(np.float32),
     ),
     "probability": Product(
         "rain_probability",
         "threshold",
         {"cell_methods": "realization: mean (comment: of 1 where rain_rate >= threshold, else 0)"},
-        _probability,
+        lambda members, _: _probability(members),
     ),
     "matched": Product(
         "rain_rate_matched",
         "",
         {**_RATE, "comment": "probability-matched mean of the members (Ebert 2001): the best realistic field"},
-        matched,
+        lambda members, _: matched(members),
+    ),
+    "detected": Product(
+        "rain_rate_detected",
+        "",
+        {
+            **_RATE,
+            "comment": "up to this rate, rain is as likely as scores best on validation days (Lipton et al. 2014)",
+        },
+        detected,
     ),
     "spread": Product(
         "rain_rate_spread",
         "",
         {**_RATE, "cell_methods": "realization: standard_deviation", "comment": "divided by members - 1"},
-        lambda members: members.std(0, dtype=np.float64, ddof=1).astype(np.float32),
+        lambda members, _: members.std(0, dtype=np.float64, ddof=1).astype(np.float32),
     ),
 }
 """Products of a retrieval, by the names under which they are asked for."""
@@ -153,7 +164,7 @@ def chosen(wanted: Sequence[str], members: int, *, stochastic: bool) -> tuple[st
     return tuple(name for name in possible if not wanted or name in wanted)
 
 
-def ensemble_products(rain: Field, names: Sequence[str]) -> dict[str, Field]:
+def ensemble_products(rain: Field, names: Sequence[str], odds: Field) -> dict[str, Field]:
     """Make the products of one moment.
 
     Parameters
@@ -162,6 +173,8 @@ def ensemble_products(rain: Field, names: Sequence[str]) -> dict[str, Field]:
         ``(M, H, W)`` mm h-1, NaN where no image shows anything, for all members alike.
     names
         From :func:`chosen`.
+    odds
+        How likely rain must be to be called rain, as the model says (its ``odds``).
 
     Returns
     -------
@@ -176,7 +189,7 @@ def ensemble_products(rain: Field, names: Sequence[str]) -> dict[str, Field]:
         if name == "members":
             made[product.variable] = rain
             continue
-        values = product.of(members)
+        values = product.of(members, odds)
         field = np.full((*values.shape[:-1], *seen.shape), np.nan, np.float32)
         field[..., seen] = values
         made[product.variable] = field

@@ -119,7 +119,7 @@ class DDPM(Retriever):
         step = (noise.scalars("step", uniform=True) * total).long().clamp(max=total - 1)
         added = noise.normal("added")
         noisy = noised(clean, added, self.kept[step][:, None, None, None])
-        error = (self.predicted(noisy, step, self._planes(batch.condition)) - added).square()
+        error = (self.predicted(noisy, step, self.planes(batch.condition)) - added).square()
         return {"loss": weighted(error[:, 0], batch.rain, batch.weight)}
 
     # ---- drawing
@@ -170,7 +170,7 @@ class DDPM(Retriever):
         batch, members, height, width = field.shape
         flat = field.reshape(batch * members, 1, height, width)
         steps = torch.full((len(flat),), step, device=flat.device)
-        added = self.predicted(flat, steps, by_member(self._planes(condition), members)).reshape(field.shape)
+        added = self.predicted(flat, steps, by_member(self.planes(condition), members)).reshape(field.shape)
         signal, next_signal = self._signals[step], 1.0 if after is None else self._signals[after]
         clean = denoised(field, added, signal)
         if not random:
@@ -189,6 +189,3 @@ class DDPM(Retriever):
         """Rain between none and the largest rate, in its scaling."""
         none, largest = ((rain - self.rain.centre) / self.rain.scale for rain in (0.0, self.rain.largest))
         return clean.clamp(min=none).minimum(torch.as_tensor(largest, dtype=clean.dtype, device=clean.device))
-
-    def _planes(self, condition: Condition) -> Tensor:
-        return cast(Tensor, self.planes(condition.frames(self.settings.frames)))

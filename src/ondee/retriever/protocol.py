@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from ondee.condition import Batch, Condition, Predictors
 from ondee.config import Part
+from ondee.generative.detection import EVEN
 from ondee.generative.noise import Noise
 from ondee.transform import Planes, RainTransform
 
@@ -111,9 +112,13 @@ class Retriever(nn.Module, ABC):
     ----------
     planes, rain
         Scalings, saved with the weights.
+    odds
+        How likely rain of each of :data:`ondee.generative.detection.RATES` must be to be called rain.
     sampling
         How members are drawn unless asked for otherwise.
     """
+
+    odds: Tensor
 
     settings_type: ClassVar[type[Part]] = Part
     """Model of its settings, checked where a configuration is read."""
@@ -130,6 +135,7 @@ class Retriever(nn.Module, ABC):
         self.planes = Planes(predictors, torch.tensor(list(statistics.mean)), torch.tensor(list(statistics.deviation)))
         rain = getattr(settings, "rain", RainSettings())
         self.rain = RainTransform(rain.kind, step=rain.step, largest=1.5 * statistics.rain_largest)
+        self.register_buffer("odds", torch.from_numpy(EVEN.copy()))
         self.sampling: Sampling = getattr(settings, "sampling", Sampling())
 
     # ---- what a model must say

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ondee.score.catalogue import Measure, register
 from ondee.score.contingency import ratio, rising, threshold_coordinate
-from ondee.score.fields import MEMBER
 from ondee.score.sums import pointwise
 
 __all__ = ["TAILS", "crps"]
@@ -94,7 +93,10 @@ def crps(
         error, distance = np.zeros((2, rows, len(cuts)))
         order = _comparisons(len(e))
         _add(e.reshape(len(e), -1), t.ravel(), w.ravel(), columns, cuts, order, error, distance)
-        return {"absolute_error": error, "member_distance": distance, "weight": w.sum(axis=1)}
+        # A single member has no distance to another. Both sums are kept, so that ensembles of any size are paired.
+        apart = distance if len(e) > 1 else np.full_like(distance, np.nan)
+        own = distance * (1 - 1 / len(e))
+        return {"absolute_error": error, "member_distance": apart, "own_distance": own, "weight": w.sum(axis=1)}
 
     return pointwise(
         "crps",
@@ -103,9 +105,8 @@ def crps(
         truth,
         over=over,
         weights=weights,
-        outputs={"absolute_error": ("tail",), "member_distance": ("tail",), "weight": ()},
+        outputs={"absolute_error": ("tail",), "member_distance": ("tail",), "own_distance": ("tail",), "weight": ()},
         coordinates={"tail": threshold_coordinate(levels, truth, "tail", "threshold of the tail, 0 for the whole")},
-        settings={"members": estimate.sizes.get(MEMBER, 0)},
         stack=True,
     )
 
@@ -176,14 +177,11 @@ def _add(
 
 def _finish(sums: xr.Dataset) -> xr.Dataset:
     """Both scores; the fair one is not defined for a single member, which has no distance to another."""
-    members = int(sums.attrs["members"])
     error = ratio(sums["absolute_error"], sums["weight"])
-    distance = ratio(sums["member_distance"], sums["weight"])
-    fair = error - distance / 2
     return xr.Dataset(
         {
-            "fair_crps": fair if members > 1 else fair * np.nan,
-            "ensemble_crps": error - distance / 2 * (1 - 1 / members),
+            "fair_crps": error - ratio(sums["member_distance"], sums["weight"]) / 2,
+            "ensemble_crps": error - ratio(sums["own_distance"], sums["weight"]) / 2,
         }
     )
 
