@@ -60,9 +60,9 @@ def picture(store: Path, rain: Path) -> xr.Dataset:
     """The newest moment: infrared, members, mean and probability."""
     images, made = Store(store).dataset(), xr.open_zarr(rain, consolidated=False)
     last = made.isel(time=-1)
-    names = [f"member {number + 1}" for number in range(_SHOWN)] + ["mean", "probability-matched mean"]
+    names = [f"member {number + 1}" for number in range(_SHOWN)] + ["mean", "matched mean", "detected"]
     members = [last["rain_rate"].isel(member=number, drop=True) for number in range(_SHOWN)]
-    fields = [*members, last["rain_rate_mean"], last["rain_rate_matched"]]
+    fields = [*members, last["rain_rate_mean"], last["rain_rate_matched"], last["rain_rate_detected"]]
     panels = xr.concat([field.drop_vars("threshold", errors="ignore") for field in fields], "panel", coords="minimal")
     coldness = images["seviri_brightness_temperature"].sel(time=last["time"], channel="IR_108")
     probability = last["rain_probability"].sel(threshold=_LEAST)
