@@ -93,21 +93,22 @@ class Judgement:
         for entry in models:
             made = dict(retrieved(entry, moments, self.times, work, members=members, seed=seed, device=device))
             count = entry.members(members)
-            steps = self._evaluations(entry)
             products = PRODUCTS if entry.name == whole else _USUAL
             self.folders |= {
                 name: made[name] for name in made if name == entry.name or name in _of_model(entry, products)
             }
-            self.described[entry.name] = page.Described(entry.model, "draw" if count > 1 else "field", steps, count)
+            one, every = (self._evaluations(entry, number) for number in (1, count))
+            self.described[entry.name] = page.Described(entry.model, "draw" if count > 1 else "field", one, count)
             if count > 1:
                 for product in ("mean", *products):
-                    self.described[f"{entry.name} {product}"] = page.Described(entry.model, product, steps * count, 0)
+                    self.described[f"{entry.name} {product}"] = page.Described(entry.model, product, every, 0)
         self.found = self._verified(work)
 
-    def _evaluations(self, entry: Entry) -> int:
+    def _evaluations(self, entry: Entry, members: int) -> int:
         whole = self.moments.scenes(entry.retriever)
         index = int(np.flatnonzero(whole.times == self.times[0])[0])
-        return evaluations(entry, whole.condition([index], *((0, min(_SMALL, side)) for side in whole.grid.shape)))
+        window = [(0, min(_SMALL, side)) for side in whole.grid.shape]
+        return evaluations(entry, whole.condition([index], *window), members)
 
     def _verified(self, work: Path) -> Verification:
         estimates = [_subject(name, folder) for name, folder in self.folders.items()]

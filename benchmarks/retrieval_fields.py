@@ -310,8 +310,8 @@ def _file_name(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
-def evaluations(entry: Entry, condition: Condition) -> int:
-    """Evaluations of a network that one more member costs; those of the shared part where a member costs none.
+def evaluations(entry: Entry, condition: Condition, members: int = 1) -> int:
+    """Evaluations of a network that so many more members cost; those of the shared part where they cost none.
 
     Parameters
     ----------
@@ -319,6 +319,8 @@ def evaluations(entry: Entry, condition: Condition) -> int:
         The model.
     condition
         Anything small that it can look at.
+    members
+        How many.
     """
     calls = [0, 0]
     shared = [False]
@@ -336,7 +338,7 @@ def evaluations(entry: Entry, condition: Condition) -> int:
             states |= stage.work(condition, states, noise)
     for hook in hooks:
         hook.remove()
-    return calls[False] or calls[True]
+    return calls[False] * members or calls[True]
 
 
 def image_of(moments: Moments, retriever: Retriever, stamp: np.datetime64, channel: str = "IR_108") -> xr.DataArray:

@@ -101,6 +101,7 @@ def test_evaluations_are_those_of_one_member_and_long_chains_are_reckoned(place)
     small = condition_of(chain.retriever, 16)
     assert small.images.shape == (1, 3, len(CHANNELS), 16, 16)
     assert (evaluations(regression, small), evaluations(chain, small)) == (1, 40)
+    assert (evaluations(regression, small, 16), evaluations(chain, small, 3)) == (1, 120)
     shared, member, timed = seconds_of(chain, small, 4)
     assert timed == 4 and shared > 0 and member > 0
     _, member, timed = seconds_of(regression, small, 4)
