@@ -60,7 +60,7 @@ def test_every_model_lies_where_its_scores_say_and_better_is_up(points, tmp_path
     assert drawn == [entry[-2:] for entry in ENTRIES]
     assert ax.get_ylim()[0] > ax.get_ylim()[1] == 0.0
     words = {text.get_text() for text in ax.texts}
-    assert {"unet · 0.02 s", "ddpm · 500× · 80 s", "flow · 8× · τ 0.8 · 0.8 s", "flow mean · 8× · 13 s"} <= words
+    assert {"unet · 0.02 s", "ddpm · 500× · 80 s", "flow · 8× · τ 0.8 · 0.8 s", "flow mean"} <= words
 
 
 def test_slow_models_have_large_marks_and_single_fields_hollow_ones(points):

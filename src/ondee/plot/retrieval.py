@@ -121,10 +121,12 @@ def _varied(points: xr.Dataset) -> bool:
 
 
 def _words(one: xr.Dataset, several: bool) -> str:
-    """Name of a point: model, product, evaluations, noise scale and seconds."""
+    """Name of a point: model, evaluations, noise scale and seconds; of a field made of members model and product."""
     model, product = str(one["model"].item()), str(one["product"].item())
     evaluations, seconds = int(one["evaluations"]), float(one["seconds"])
-    parts = [model if product in ("draw", "field") else f"{model} {product}"]
+    if product not in ("draw", "field"):
+        return f"{model} {product}"
+    parts = [model]
     if evaluations > 1:
         parts.append(f"{evaluations}×")
     if several and product == "draw" and np.isfinite(one["noise_scale"]) and float(one["noise_scale"]) != 1.0:
