@@ -100,8 +100,9 @@ def fit(retriever: Retriever, scenes: Source, *, seed: int, members: int = 4) ->
     Returns
     -------
     dict
-        What was found: ``threshold`` in mm h-1, ``wet_fraction`` of members and radar; of an ensemble also those of
-        :class:`Judged` and the sampling's steps and noise scale.
+        What was found: ``threshold`` in mm h-1 and the number of ``fields``; of an ensemble also those of
+        :class:`Judged`, ``detection_odds`` (how likely rain of 0.1 mm h-1 must be to be called rain), and steps and
+        noise scale of the sampling.
     """
     count = members if retriever.stochastic else 1
     device = retriever.rain.threshold.device
