@@ -48,10 +48,10 @@ def test_patches_make_a_store_that_is_learnt_from_and_retrieved(place):
     report = build(place / "patches-store.yaml")
     assert (report.written, report.rejected) == (24, [])
     material = gather(read(place / "train-patches.yaml", settings={"widths": (8, 16)}, patch=16))
-    assert material.retriever.predictors.channels == CHANNELS and material.retriever.predictors.auxiliary == ()
-    assert material.retriever.predictors.cell == (1.0, 1.0) and len(material.training.scenes) == 15
+    assert material.model.predictors.channels == CHANNELS and material.model.predictors.auxiliary == ()
+    assert material.model.predictors.cell == (1.0, 1.0) and len(material.training.scenes) == 15
     assert np.isfinite(material.training[0].images.numpy()).any()
-    run.save(place / "run", material.retriever, model="unet", about={})
+    run.save(place / "run", material.model, model="unet", about={})
     store = place / "patches.zarr"
     done = retrieve(place / "run", store, place / "rain.zarr", Options(split="test"))
     assert done.moments == len(np.flatnonzero(Store(store).root["radar_frames"][:][Store(store).split("test")]))

@@ -19,7 +19,10 @@ INTERNAL = {
     ("retriever/edm.py", "ValueError"),
     ("retriever/flow_fast.py", "ValueError"),
     ("retriever/quantile.py", "ValueError"),
-    ("run.py", "ValueError"),  # what a configuration tells of its predictors, told as ReadError
+    ("run/retrieval.py", "ValueError"),  # what a configuration tells of its predictors, told as ReadError
+    ("run/latent.py", "ValueError"),
+    ("topographic/coherence.py", "ValueError"),
+    ("topographic/settings.py", "ValueError"),
     ("training/session.py", "KeyboardInterrupt"),  # Lightning ends quietly when it is interrupted
     ("training/settings.py", "ValueError"),
     ("validation/configuration.py", "ValueError"),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ondee.generative.noise import BLOCK, Noise
+from ondee.generative.noise import BLOCK, Noise, keyed
 
 WIDE = (-2 * BLOCK, 3 * BLOCK)
 windows = (
@@ -137,6 +137,66 @@ def test_scalars_are_one_number_a_sample_whatever_else_is_drawn():
     assert abs(correlation(Noise(7, keys=keys).scalars("step"), drawn)) < 5 / np.sqrt(5000)
 
 
+def test_vectors_are_normal_and_independent():
+    drawn = Noise(7, keys=range(400)).vectors("z", 50)
+    assert drawn.shape == (400, 50) and drawn.dtype == torch.float32
+    assert stats.kstest(drawn.flatten().numpy(), "norm").pvalue > 1e-4
+    error = 5 / np.sqrt(drawn.numel())
+    assert abs(correlation(drawn[1:], drawn[:-1])) < error and abs(correlation(drawn[:, 1:], drawn[:, :-1])) < error
+    for other in (Noise(8, keys=range(400)).vectors("z", 50), Noise(7, keys=range(400)).vectors("u", 50)):
+        assert abs(correlation(drawn, other)) < error
+
+
+def test_vectors_depend_on_the_key_of_their_sample_alone():
+    drawn = Noise(7, keys=(3, -2, 2**40, 11)).vectors("z", 9)
+    alone = Noise(7, keys=(2**40, 3), members=(4,), rows=(5, 9), columns=(0, 1), persistence=0.5).vectors("z", 9)
+    assert torch.equal(alone, drawn[[2, 0]])
+    assert torch.equal(Noise(7, keys=(-2,)).vectors("z", 9), drawn[1:2])
+    # Fewer numbers are the first of more.
+    assert torch.equal(Noise(7, keys=(3,)).vectors("z", 4), drawn[:1, :4])
+    assert Noise(7, keys=(3,)).vectors("z", 0).shape == (1, 0)
+
+
+def test_vectors_are_the_same_in_every_version():
+    made = Noise(7, keys=(26_000_000,)).vectors("z", 3)
+    np.testing.assert_allclose(made[0].numpy(), [1.452756, -0.725828, 0.597186], atol=1e-6)
+
+
+# ---- generators by key
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 8},
+        {"stream": "orbits"},
+        {"key": 4},
+        {"key": -3},
+        {"member": 1},
+        {"row": 0},
+        {"column": 0},
+        {"key": 2**33},
+    ],
+    ids=str,
+)
+def test_whatever_differs_makes_an_independent_generator(other):
+    usual = {"seed": 7, "stream": "orbit", "key": 3, "member": 0}
+    first, second = (keyed(**{**usual, **changes}).random(4000) for changes in ({}, other))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(4000)
+
+
+def test_the_same_key_makes_the_same_generator():
+    assert (keyed(7, "orbit", 3, 1).random(5) == keyed(7, "orbit", 3, 1).random(5)).all()
+    assert (keyed(7, "orbit", 3).random(5) == keyed(7, "orbit", 3, 0, -1, -1).random(5)).all()
+    assert (keyed(7, "orbit", 3).random(5) == keyed(7 - 2**64, "orbit", 3 + 2**64).random(5)).all()
+
+
+def test_blocks_of_the_lattice_have_the_generator_of_their_key():
+    block = Noise(7, keys=(3,), members=(2,), rows=(BLOCK, 2 * BLOCK), columns=(-BLOCK, 0)).uniform("dry")
+    wanted = keyed(7, "dry", 3, 2, 1, -1).random((BLOCK, BLOCK), np.float32)
+    assert (block[0, 0].numpy() == wanted).all()
+
+
 # ---- persistence
 
 
@@ -187,9 +247,10 @@ def test_values_do_not_depend_on_the_device(device):
     assert torch.equal(there.normal("start").cpu(), usual.normal("start"))
     assert torch.equal(there.uniform("start").cpu(), usual.uniform("start"))
     assert torch.equal(there.scalars("time").cpu(), usual.scalars("time"))
+    assert torch.equal(there.vectors("z", 5).cpu(), usual.vectors("z", 5))
 
 
 def test_a_device_is_asked_of_every_draw():
     noise = Noise(7, keys=(0,), device="meta")
     assert noise.normal("start").device.type == "meta" and noise.uniform("start").device.type == "meta"
-    assert noise.scalars("time").device.type == "meta"
+    assert noise.scalars("time").device.type == "meta" and noise.vectors("z", 5).device.type == "meta"

@@ -78,7 +78,7 @@ def test_shipped_configuration_can_be_read(path):
         assert load_world(path).events >= 1
     elif path.name == "validation.yaml":
         assert load_settings(path, {}).thresholds
-    elif path.name.startswith("train-"):
+    elif path.name.startswith(("train-", "tvae-")):
         assert read(path).steps
     else:
         assert load(path).inputs

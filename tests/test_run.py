@@ -125,7 +125,7 @@ def test_a_model_of_ones_own_goes_with_its_run(tmp_path):
 
 def test_what_ships_is_found_by_name_unless_a_folder_has_it(tmp_path, monkeypatch):
     run.save(tmp_path / "shipped" / "flow", made(), model="flow", about={})
-    monkeypatch.setattr(run, "_SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(run.folder, "_SHIPPED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
     assert run.load("flow").sampling.steps == 2
     with pytest.raises(ReadError, match="ships: flow"):

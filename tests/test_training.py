@@ -20,7 +20,7 @@ from ondee.output import locked
 from ondee.training.diary import CHECKPOINT, Diary, checkpoint
 from ondee.training.estimate import estimate
 from ondee.training.lesson import Lesson, rate_at
-from ondee.training.material import Numbers, gather
+from ondee.training.material import Numbers, gather, trained
 from ondee.training.session import Devices, train
 from ondee.training.settings import TrainConfig
 
@@ -288,7 +288,7 @@ def test_two_processes_learn_what_one_does(config, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     train(steady, out=tmp_path / "1")
     first, second = ({**weights(tmp_path / count)} for count in "12")
-    start = gather(steady).retriever.state_dict()
+    start = gather(steady).model.state_dict()
     moved = max(float((first[name] - start[name]).abs().max()) for name in first if name.startswith("network"))
     assert moved > 1e-4
     for name in first:
@@ -451,20 +451,20 @@ def test_the_rate_rises_then_falls_to_a_hundredth():
 
 def test_the_average_is_ramped_and_buffers_are_copied(config):
     lesson = Lesson(gather(config))
-    name, fast = next(iter(lesson.retriever.named_parameters()))
+    name, fast = next(iter(lesson.model.named_parameters()))
     slow = dict(lesson.average.named_parameters())[name]
     before = slow.clone()
     with torch.no_grad():
         fast += 1.0
-    lesson.retriever.rain.threshold.fill_(9.0)
+    lesson.model.rain.threshold.fill_(9.0)
     lesson._follow(0.75)
     assert torch.allclose(slow, before + 0.25) and float(lesson.average.rain.threshold) == 9.0
-    assert not slow.requires_grad and not lesson.average.training and lesson.retriever.trained()
+    assert not slow.requires_grad and not lesson.average.training and trained(lesson.model)
 
 
 def test_dropout_and_noise_of_a_step_depend_on_its_number_alone(config):
     lesson = Lesson(gather(config))
-    for parameter in lesson.retriever.parameters():
+    for parameter in lesson.model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     lesson._trainer = types.SimpleNamespace(global_rank=0, world_size=1)
     batch = next(iter(lesson.material.loader(5)))
@@ -476,11 +476,9 @@ def test_dropout_and_noise_of_a_step_depend_on_its_number_alone(config):
 
 def test_validation_looks_at_the_same_patches_with_noise_of_their_own(config):
     first, second = (list(gather(config).judged()) for _ in range(2))
-    assert [len(batch.keys) for batch, _ in first] == [4, 2]
-    assert all(
-        torch.equal(a.rain.nan_to_num(), b.rain.nan_to_num()) for (a, _), (b, _) in zip(first, second, strict=True)
-    )
-    assert first[0][1].keys == second[0][1].keys and min(first[0][1].keys) >= 2**40
+    assert [len(batch.keys) for batch in first] == [4, 2]
+    assert all(torch.equal(a.rain.nan_to_num(), b.rain.nan_to_num()) for a, b in zip(first, second, strict=True))
+    assert first[0].keys == second[0].keys and min(first[0].keys) >= 2**40
 
 
 def test_metrics_after_the_state_and_a_line_cut_short_are_left_out(config, tmp_path):
@@ -520,7 +518,7 @@ def test_a_dry_run_tells_size_and_time_and_writes_nothing(config, tmp_path, caps
     told = json.loads(capsys.readouterr().out)
     assert ended.value.code == 0 and not (tmp_path / "r").exists()
     material = gather(config)
-    assert told["parameters"] == sum(p.numel() for p in material.retriever.parameters())
+    assert told["parameters"] == sum(p.numel() for p in material.model.parameters())
     assert told["moments"] == {"train": 24, "validation": 24} and told["step_seconds"] > 0
     assert told["batch_megabytes"] == pytest.approx(4 * (2 * 2 + 2 + 1) * 16 * 16 * 4 / 1e6, abs=0.06)
     assert told["training_seconds"] == pytest.approx(12 * told["step_seconds"], abs=1)

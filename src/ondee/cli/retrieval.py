@@ -17,6 +17,7 @@ def train(
     *,
     out: Path | None = None,
     store: Path | None = None,
+    data: Path | None = None,
     part: Parts = None,
     steps: int | None = None,
     devices: str = "1",
@@ -27,16 +28,18 @@ def train(
     json: Flag = False,
     force: Flag = False,
 ) -> None:
-    """Train a model that turns infrared images into rain, or go on where a training stopped.
+    """Train a model that turns infrared images into rain, or one of sequences; go on where a training stopped.
 
     Parameters
     ----------
     config
-        YAML file; those of configs/train-*.yaml are explained line by line.
+        YAML file; those of configs/train-*.yaml and configs/tvae-*.yaml are explained line by line.
     out
         Folder of the run; that of the file, or the file's name, if left out.
     store
         Store to learn from, in place of the one of the file.
+    data
+        Folder to learn from, in place of the one of the file: of a model of sequences.
     part
         Run from which a part of the model is taken, as mean=RUN; may be given again.
     steps
@@ -61,7 +64,13 @@ def train(
 
     count: int | str = int(devices) if devices.isdecimal() else devices
     on = {"accelerator": accelerator, "devices": count, "nodes": nodes, "strategy": strategy}
-    given: dict[str, Any] = {"run": out, "store": store, "steps": steps, "parts": dict(part or ()) or None}
+    given: dict[str, Any] = {
+        "run": out,
+        "store": store,
+        "data": data,
+        "steps": steps,
+        "parts": dict(part or ()) or None,
+    }
     found = tell(config, on=on, **given) if dry_run else work(config, on=on, force=force, **given)
     if found:
         print_json(found) if json else _show(found)

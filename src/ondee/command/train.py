@@ -77,15 +77,23 @@ def dry_run(config: Path, *, on: dict[str, Any] | None = None, **given: Any) -> 
 def _draw(folder: Path, scene: Any, metrics: list[dict[str, Any]]) -> None:
     """Write the pictures of a validation, and the curve of the losses anew."""
     from ondee.plot.style import save
-    from ondee.plot.training import draw_learning, draw_patches
+    from ondee.plot.training import draw_learning
 
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
+    save(_pictured(scene), pictures / f"{scene.step:08d}.png", force=True)
+    save(draw_learning(metrics), pictures / "loss.png", force=True)
+
+
+def _pictured(scene: Any) -> Any:
+    """A figure of patches, or of sequences."""
+    if hasattr(scene, "rolled"):
+        from ondee.plot.latent import draw_rolls
+
+        title = f"validation sequences after {scene.step} steps"
+        return draw_rolls(scene.frames, scene.reconstructed, scene.rolled, title=title)
+    from ondee.plot.training import draw_patches
+
     drawn = (scene.infrared, scene.radar, scene.drawn)
     title = f"validation patches after {scene.step} steps"
-    save(
-        draw_patches(*drawn, channel=scene.channel, cell=scene.cell, title=title),
-        pictures / f"{scene.step:08d}.png",
-        force=True,
-    )
-    save(draw_learning(metrics), pictures / "loss.png", force=True)
+    return draw_patches(*drawn, channel=scene.channel, cell=scene.cell, title=title)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["BLOCK", "Noise"]
+__all__ = ["BLOCK", "Noise", "keyed"]
 
 BLOCK = 64
 """Side of the blocks of the lattice on which noise is drawn, pixels."""
@@ -98,6 +98,11 @@ class Noise:
             drawn.append(generator.random() if uniform else generator.standard_normal())
         return torch.tensor(drawn, dtype=torch.float32, device=self.device)
 
+    def vectors(self, stream: str, count: int) -> Tensor:
+        """So many standard normal numbers for each sample, ``(B, count)``, float32: for what lies on no lattice."""
+        drawn = [self._generator(stream, key, 0, -1, -1).standard_normal(count, np.float32) for key in self.keys]
+        return torch.from_numpy(np.array(drawn)).to(self.device)
+
     def _persistent(self, stream: str, key: int, member: int) -> NDArray[np.float32]:
         """Normal noise of a moment: its own, and what is left of that of the moments before."""
         if self.persistence <= 0:
@@ -126,8 +131,21 @@ class Noise:
         return made
 
     def _generator(self, stream: str, key: int, member: int, row: int, column: int) -> np.random.Generator:
-        name = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
-        place = ((row & 0xFFFFFFFF) << 32) | (column & 0xFFFFFFFF)
-        counter = np.array([0, int(member), int(key) & 0xFFFFFFFFFFFFFFFF, place], np.uint64)
-        philox = np.random.Philox(counter=counter, key=np.array([int(self.seed) & 0xFFFFFFFFFFFFFFFF, name], np.uint64))
-        return np.random.Generator(philox)
+        return keyed(self.seed, stream, key, member, row, column)
+
+
+def keyed(seed: int, stream: str, key: int, member: int = 0, row: int = -1, column: int = -1) -> np.random.Generator:
+    """A generator of its own for each seed, stream, key, member and block of the lattice; -1 where there is no block.
+
+    Parameters
+    ----------
+    seed, stream, key, member
+        As of :class:`Noise`.
+    row, column
+        Block of the lattice.
+    """
+    name = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
+    place = ((row & 0xFFFFFFFF) << 32) | (column & 0xFFFFFFFF)
+    counter = np.array([0, int(member), int(key) & 0xFFFFFFFFFFFFFFFF, place], np.uint64)
+    philox = np.random.Philox(counter=counter, key=np.array([int(seed) & 0xFFFFFFFFFFFFFFFF, name], np.uint64))
+    return np.random.Generator(philox)

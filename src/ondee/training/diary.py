@@ -6,67 +6,30 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from numpy.typing import NDArray
 
 from ondee import run
-from ondee.condition import Batch
 from ondee.errors import ConfigError, ReadError
-from ondee.generative.noise import Noise
 from ondee.output import disk_errors, whole
 from ondee.progress import track
-from ondee.retriever.protocol import Retriever
 from ondee.training.lesson import Lesson
 from ondee.training.material import Material
 
-__all__ = ["CHECKPOINT", "Diary", "Draw", "Scene", "checkpoint", "metrics_of", "require_state"]
+__all__ = ["CHECKPOINT", "Diary", "Draw", "checkpoint", "metrics_of", "require_state"]
 
 CHECKPOINT = "checkpoint.pt"
 _TOLD_EVERY = 50
 """Steps of which one line of metrics is the mean."""
-_SHOWN = 4
-_MEMBERS_SHOWN = 2
-_MOST_STEPS = 25
-"""Steps of a member that is drawn for a picture only."""
 _STATE = {"step": int, "weights": dict, "average": dict, "optimiser": dict, "books": dict}
 """What a state holds."""
 _ANEW = "remove this file: the training then begins anew"
 
 
-@dataclass(frozen=True)
-class Scene:
-    """Patches of the validation days and what the model makes of them.
-
-    Parameters
-    ----------
-    channel
-        Name of the infrared channel.
-    infrared
-        Newest image, ``(B, H, W)``, K.
-    radar
-        Observed rain, ``(B, H, W)``, mm h-1, NaN where not observed.
-    drawn
-        Retrieved rain, ``(B, M, H, W)``, mm h-1.
-    cell
-        Height and width of a pixel, km.
-    step
-        Steps learnt so far.
-    """
-
-    channel: str
-    infrared: NDArray[Any]
-    radar: NDArray[Any]
-    drawn: NDArray[Any]
-    cell: tuple[float, float]
-    step: int
-
-
-Draw = Callable[[Path, Scene, list[dict[str, Any]]], None]
+Draw = Callable[[Path, Any, list[dict[str, Any]]], None]
 """``draw(folder, scene, metrics)``: writes pictures into the folder of the run."""
 
 
@@ -93,15 +56,15 @@ def checkpoint(folder: Path) -> dict[str, Any] | None:
     return held
 
 
-def require_state(state: dict[str, Any], retriever: Retriever, folder: Path) -> None:
+def require_state(state: dict[str, Any], model: torch.nn.Module, folder: Path) -> None:
     """Refuse a state that another model left.
 
     Parameters
     ----------
     state
         From :func:`checkpoint`.
-    retriever
-        The model that is to go on from there.
+    model
+        The one that is to go on from there.
     folder
         Of the run, for the error.
 
@@ -110,7 +73,7 @@ def require_state(state: dict[str, Any], retriever: Retriever, folder: Path) -> 
     ReadError
         If weights are missing, are too many, or are of another shape.
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in retriever.state_dict().items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for part in ("weights", "average"):
         found = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in state[part].items()}
         unlike = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
@@ -291,49 +254,22 @@ class Diary(Callback):
 
     @torch.no_grad()
     def _validate(self, done: int, lesson: Lesson) -> None:
-        """Losses of the averaged weights on the fixed patches, and pictures of the wettest of them."""
+        """Losses of the averaged weights on the fixed samples, and a picture of some of them."""
         judged, device = lesson.average, lesson.device
         sums: dict[str, float] = {}
         total = 0.0
-        wettest: list[tuple[float, int, Batch]] = []
-        for batch, noise in self.material.judged():
-            losses = judged.loss(batch.to(device), _on(noise, device))
-            observed = float((torch.isfinite(batch.rain) * batch.weight[:, None, None]).sum())
+        seen = []
+        for batch in self.material.judged():
+            losses = self.material.loss(judged, self.material.placed(batch, device), self.config.steps)
+            observed = float(self.material.observed(batch))
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * observed
             total += observed
-            there = batch.condition.seen.float().mean((1, 2))  # a patch without images shows nothing
-            wet = (torch.nan_to_num(batch.rain).mean((1, 2)) * there).tolist()
-            wettest += [(-amount, number, batch) for number, amount in enumerate(wet)]
+            seen.append(batch)
         self._tell({"step": done, **{f"validation_{name}": value / max(total, 1e-6) for name, value in sums.items()}})
         if self.draw is not None:
-            shown = sorted(wettest, key=lambda entry: entry[:2])[:_SHOWN]
             with disk_errors(self.folder):
-                self.draw(self.folder, self._scene(shown, judged, device, done), list(self._kept))
-
-    def _scene(self, shown: list[tuple[float, int, Batch]], judged: Any, device: Any, done: int) -> Scene:
-        """Patches as they are drawn."""
-        from ondee.condition import Condition
-
-        images = torch.stack([batch.condition.images[number] for _, number, batch in shown])
-        auxiliary = torch.stack([batch.condition.auxiliary[number] for _, number, batch in shown])
-        radar = torch.stack([batch.rain[number] for _, number, batch in shown])
-        members = range(_MEMBERS_SHOWN if judged.stochastic else 1)
-        noise = Noise(self.config.seed, keys=range(len(shown)), members=members, device=device)
-        usual = judged.sampling
-        sampling = usual.model_copy(update={"steps": min(usual.steps, _MOST_STEPS)})
-        drawn = judged.sample(Condition(images, auxiliary).to(device), noise, sampling).float().cpu()
-        channels = judged.predictors.channels
-        window = next((name for name in channels if "108" in name or "103" in name or "112" in name), channels[0])
-        newest = images[:, 0, channels.index(window)]
-        cell = judged.predictors.cell
-        return Scene(window, newest.numpy(), radar.numpy(), drawn.numpy(), cell, done)
-
-
-def _on(noise: Noise, device: Any) -> Noise:
-    from dataclasses import replace
-
-    return replace(noise, device=device)
+                self.draw(self.folder, self.material.scene(judged, seen, device, done), list(self._kept))
 
 
 def _board(folder: Path) -> Any:

@@ -7,18 +7,18 @@ import time
 from typing import Any
 
 import torch
+from torch import nn
 
-from ondee.retriever.protocol import Retriever
-from ondee.training.material import Material, gather, noise_of
+from ondee.training.material import Material, gather, trained
 from ondee.training.session import Devices, checked, precision_of
-from ondee.training.settings import TrainConfig
+from ondee.training.settings import LearningConfig
 
 __all__ = ["estimate"]
 
 _TRIED = 3
 
 
-def estimate(config: TrainConfig, on: Devices | None = None) -> dict[str, Any]:
+def estimate(config: LearningConfig, on: Devices | None = None) -> dict[str, Any]:
     """Tell what a training would do, from three steps of it.
 
     Parameters
@@ -35,14 +35,14 @@ def estimate(config: TrainConfig, on: Devices | None = None) -> dict[str, Any]:
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
     material = gather(config)
     gpu = on.accelerator != "cpu" and torch.cuda.is_available()
-    retriever = material.retriever.to("cuda" if gpu else "cpu")
-    seconds, size = _tried(material, retriever, on, gpu)
+    model = material.model.to("cuda" if gpu else "cpu")
+    seconds, size = _tried(material, model, on, gpu)
     devices = (on.devices if isinstance(on.devices, int) else 1) * on.nodes
     return {
-        "model": config.model,
-        "parameters": sum(parameter.numel() for parameter in retriever.parameters()),
-        "trained_parameters": sum(parameter.numel() for parameter in retriever.trained()),
-        "moments": {"train": len(material.training.scenes), "validation": len(material.scenes)},
+        "model": material.told()["model"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained_parameters": sum(parameter.numel() for parameter in trained(model)),
+        "moments": material.counts(),
         "steps": config.steps,
         "batch": config.batch,
         "batch_megabytes": round(size / 1e6, 1),
@@ -53,26 +53,25 @@ def estimate(config: TrainConfig, on: Devices | None = None) -> dict[str, Any]:
     }
 
 
-def _tried(material: Material, retriever: Retriever, on: Devices, gpu: bool) -> tuple[float, int]:
+def _tried(material: Material, model: nn.Module, on: Devices, gpu: bool) -> tuple[float, int]:
     """Seconds of a step, the first left out, and bytes of a batch."""
     config = material.config
-    device = "cuda" if gpu else "cpu"
-    optimiser = torch.optim.AdamW(retriever.trained(), lr=1e-6) if retriever.trained() else None
+    device = torch.device("cuda" if gpu else "cpu")
+    optimiser = torch.optim.AdamW(trained(model), lr=1e-6) if trained(model) else None
     taken, size = [], 0
     batches = iter(material.loader(max(0, config.steps - _TRIED)))
     for batch in batches:
-        batch = batch.to(device)
+        batch = material.placed(batch, device)
         began = time.monotonic()
-        with torch.autocast(device, torch.bfloat16, enabled="bf16" in precision_of(config, on)):
-            losses = retriever.loss(batch, noise_of(config, list(batch.keys), device))
+        with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in precision_of(config, on)):
+            losses = material.loss(model, batch, 0)
         if optimiser is not None:
             optimiser.zero_grad()
             losses["loss"].backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         float(losses["loss"].detach())
         taken.append(time.monotonic() - began)
-        held = (batch.condition.images, batch.condition.auxiliary, batch.rain)
-        size = sum(tensor.numel() * tensor.element_size() for tensor in held)
+        size = material.size(batch)
     return min(taken[1:] or taken), size
 
 

@@ -8,24 +8,20 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ondee.condition import Batch
 from ondee.errors import ConfigError, ReadError
-from ondee.retriever.protocol import Retriever
-from ondee.training.material import Material, noise_of
-from ondee.units import VOCABULARY
+from ondee.training.material import Material, trained
 
 __all__ = ["Lesson", "rate_at"]
 
-_BETAS = (0.9, 0.99)
 _LOWEST = 0.01
 """Share of the highest rate at which training ends."""
 _WARMUP_SHARE = 4
 
 
-def rate_at(step: int, steps: int, rate: float, warmup: int) -> float:
+def rate_at(step: int, steps: int, rate: float, warmup: int, *, constant: bool = False) -> float:
     """Learning rate of a step: a straight rise, then half a cosine down to 1 %.
 
     Parameters
@@ -38,6 +34,8 @@ def rate_at(step: int, steps: int, rate: float, warmup: int) -> float:
         Highest rate.
     warmup
         Steps of the rise, at most a quarter of all.
+    constant
+        Whether it stays after the rise.
 
     Examples
     --------
@@ -47,6 +45,8 @@ def rate_at(step: int, steps: int, rate: float, warmup: int) -> float:
     warmup = min(warmup, steps // _WARMUP_SHARE)
     if step < warmup:
         return rate * (step + 1) / warmup
+    if constant:
+        return rate
     share = (step - warmup) / max(1, steps - 1 - warmup)
     return rate * (_LOWEST + (1 - _LOWEST) * 0.5 * (1 + math.cos(math.pi * share)))
 
@@ -74,18 +74,18 @@ class Lesson(LightningModule):
     def __init__(self, material: Material, first: int = 0, state: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.material, self.config, self.first = material, material.config, first
-        self.retriever = material.retriever
+        self.model = material.model
         if state is not None:
-            self.retriever.load_state_dict(state["weights"])
+            self.model.load_state_dict(state["weights"])
         self._state = state
-        self._average = [_still(self.retriever)]  # in a list, so that it is no part of what is trained
+        self._average = [_still(self.model)]  # in a list, so that it is no part of what is trained
         if state is not None:
             self.average.load_state_dict(state["average"])
         self.losses: dict[str, Tensor] = {}
-        self._batch: Batch | None = None
+        self._batch: Any = None
 
     @property
-    def average(self) -> Retriever:
+    def average(self) -> Any:
         """The model with averaged weights."""
         return self._average[0]
 
@@ -94,7 +94,7 @@ class Lesson(LightningModule):
         optimiser: Any = self.optimizers(use_pl_optimizer=False)
         return {
             "step": step,
-            "weights": self.retriever.state_dict(),
+            "weights": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": optimiser.state_dict(),
         }
@@ -102,14 +102,8 @@ class Lesson(LightningModule):
     # ---- what Lightning calls, in its order
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, without decay of biases and scales."""
-        trained = self.retriever.trained()
-        groups = [
-            {"params": [entry for entry in trained if entry.ndim > 1], "weight_decay": self.config.weight_decay},
-            {"params": [entry for entry in trained if entry.ndim <= 1], "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        optimiser = torch.optim.AdamW(groups, lr=self.config.rate, betas=_BETAS)
+        """The material's, from where it was left."""
+        optimiser = self.material.optimiser()
         if self._state is not None:
             optimiser.load_state_dict(self._state["optimiser"])
             self._state = None
@@ -136,26 +130,26 @@ class Lesson(LightningModule):
         """Bring the averaged model to where the other is."""
         self.average.to(self.device)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """A batch on the device."""
-        return batch.to(device)
+        return self.material.placed(batch, device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of a batch; what is drawn besides its noise, such as dropout, is keyed by the step."""
         self._batch = batch
         torch.manual_seed(_seed(self.config.seed, self.first + batch_idx, self.trainer.global_rank))
-        losses = self.retriever.loss(batch, noise_of(self.config, list(batch.keys), self.device))
+        losses = self.material.loss(self.model, batch, self.first + batch_idx)
         self.losses = {name: value.detach() for name, value in losses.items()}
         wrong = [name for name, value in self.losses.items() if not bool(torch.isfinite(value))]
         if wrong:
             self._stop(batch_idx, f"the loss is not finite ({', '.join(wrong)})")
         return losses["loss"] * self._share(batch)
 
-    def _share(self, batch: Batch) -> float | Tensor:
-        """Observed pixels of this process over the mean of all: its loss counts as much as it was made from."""
+    def _share(self, batch: Any) -> float | Tensor:
+        """What this process observed over the mean of all: its loss counts as much as it was made from."""
         if self.trainer.world_size == 1:
             return 1.0
-        observed = (torch.isfinite(batch.rain) * batch.weight[:, None, None]).sum()
+        observed = self.material.observed(batch)
         mean: Any = self.trainer.strategy.reduce(observed.clone(), reduce_op="mean")
         share: Tensor = observed / mean.clamp(min=1e-6)
         return share
@@ -167,7 +161,8 @@ class Lesson(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Scale the gradient down to the largest norm, and refuse one that is not finite."""
-        norm = torch.nn.utils.clip_grad_norm_(self.retriever.trained(), self.config.clip)
+        largest = math.inf if self.config.clip is None else self.config.clip
+        norm = torch.nn.utils.clip_grad_norm_(trained(self.model), largest)
         if not bool(torch.isfinite(norm)):
             self._stop(self.trainer.fit_loop.epoch_loop.batch_idx, "the gradient is not finite")
         self.losses["gradient"] = norm.detach()
@@ -176,17 +171,17 @@ class Lesson(LightningModule):
         """One step at its rate, then the average follows."""
         config, step = self.config, self.first + batch_idx
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, config.steps, config.rate, config.warmup)
+            group["lr"] = rate_at(step, config.steps, config.rate, config.warmup, constant=self.material.constant_rate)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self._follow(min(config.ema, (1 + step) / (10 + step)))
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
         """Move the averaged weights towards the weights; buffers are copied."""
-        for slow, fast in zip(self.average.parameters(), self.retriever.parameters(), strict=True):
+        for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
             if fast.requires_grad:
                 slow.lerp_(fast, 1 - decay)
-        for kept, held in zip(self.average.buffers(), self.retriever.buffers(), strict=True):
+        for kept, held in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(held)
 
     def _stop(self, batch_idx: int, what: str) -> None:
@@ -198,21 +193,21 @@ class Lesson(LightningModule):
             Always; it names the batch, its samples and the plane in which a value is odd.
         """
         assert self._batch is not None
-        keys = list(self._batch.keys)
-        odd = _odd_plane(self._batch, self.material.retriever)
+        keys = self.material.keys(self._batch)
+        odd = self.material.odd(self._batch)
         where = f"batch {self.first + batch_idx}, samples {_spelled(keys)}" + (f", {odd}" if odd else "")
         fix = (
             "mend these values in the files and build the store again"
             if odd
-            else f"the data are finite: lower `rate` ({self.config.rate:g}) or `clip` ({self.config.clip:g}), or take "
+            else f"the data are finite: lower `rate` ({self.config.rate:g}) or `clip` ({self.config.clip}), or take "
             "precision: 32"
         )
         raise ReadError(f"the training stopped: {what}", where=where, fix=fix)
 
 
-def _still(retriever: Retriever) -> Retriever:
+def _still(model: nn.Module) -> nn.Module:
     """A copy that is not trained."""
-    return copy.deepcopy(retriever).requires_grad_(False).eval()
+    return copy.deepcopy(model).requires_grad_(False).eval()
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
@@ -221,27 +216,6 @@ def _seed(seed: int, step: int, rank: int) -> int:
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return (mixed ^ (mixed >> 31)) >> 1
-
-
-def _odd_plane(batch: Batch, retriever: Retriever) -> str:
-    """The first plane with a value that cannot be, and that value; empty if there is none."""
-    predictors, condition = retriever.predictors, batch.condition
-    kelvin = predictors.units == VOCABULARY["brightness_temperature"].units
-    bounds = VOCABULARY["brightness_temperature"].plausible if kelvin else (-math.inf, math.inf)
-    odd = _beyond(condition.images, bounds)
-    for frame, channel in odd.flatten(3).any(-1).any(0).nonzero().tolist():
-        value = condition.images[:, frame, channel][odd[:, frame, channel]][0]
-        return f"{predictors.channels[channel]} at -{predictors.minutes[frame]} min is {value:g} {predictors.units}"
-    for place, name in enumerate(predictors.auxiliary):
-        if bool(torch.isinf(condition.auxiliary[:, place]).any()):
-            return f"{name} is infinite"
-    odd = _beyond(batch.rain, VOCABULARY["rain_rate"].plausible)
-    return f"rain of the radar is {batch.rain[odd][0]:g} mm h-1" if bool(odd.any()) else ""
-
-
-def _beyond(values: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Where values are infinite or outside what is plausible; NaN is neither."""
-    return torch.isinf(values) | (values < bounds[0]) | (values > bounds[1])
 
 
 def _spelled(keys: list[int]) -> str:

@@ -1,85 +1,131 @@
-"""What a training needs before its first step: the model with the parts taken, and samples of both splits."""
+"""What every training needs before its first step: a model, batches of the training, and what it is judged on."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from ondee import run
-from ondee.batches import Patches, Scenes, collate, predictors_of, statistics_of
-from ondee.condition import Batch, Predictors
-from ondee.errors import ConfigError
-from ondee.generative.noise import Noise
-from ondee.retriever.protocol import Retriever
-from ondee.retriever.registry import retriever as model_class
-from ondee.store import Store
-from ondee.training.settings import TrainConfig
+from ondee.training.settings import LatentConfig, LearningConfig, TrainConfig
 
-__all__ = ["Material", "Numbers", "gather", "noise_of"]
+__all__ = ["JUDGED", "Material", "Numbers", "gather", "trained"]
 
-_MANIFEST = "truth.yaml"
-"""What `ondee simulate` writes beside its archives."""
-_PREPARED_ON = 128
-"""Samples on which a model measures what it needs before it learns."""
-_MEASURED_ON = 384
-"""Samples for a model that has nothing more to learn."""
-_JUDGED = 2**40
+JUDGED = 2**40
 """Added to the numbers of validation samples, so that their noise is none of the training's."""
+_BETAS = (0.9, 0.99)
 
 
-@dataclass(frozen=True)
-class Material:
+class Material(ABC):
     """All that a training works with.
 
     Parameters
     ----------
     config
         The configuration.
-    retriever
+    model
         The model as it begins.
-    training, validation
-        Samples of the training days, and of the validation days as they are.
-    scenes
-        Whole fields of the validation days.
     data
-        What the model learns from, in plain values.
+        What it learns from, in plain values; ``fingerprint`` changes with the contents, ``parts`` with parts taken.
     """
 
-    config: TrainConfig
-    retriever: Retriever
-    training: Patches
-    validation: Patches
-    scenes: Scenes
-    data: dict[str, Any]
+    def __init__(self, config: LearningConfig, model: nn.Module, data: dict[str, Any]) -> None:
+        self.config, self.model, self.data = config, model, data
 
+    # ---- learning
+
+    @abstractmethod
     def loader(self, first: int, rank: int = 0, world: int = 1) -> DataLoader[Any]:
         """Batches from step `first` on, as one of `world` processes sees them."""
-        workers = self.config.workers
-        more: dict[str, Any] = {"persistent_workers": False, "prefetch_factor": 4} if workers else {}
-        numbers = Numbers(first, self.config.steps, self.config.batch, rank, world)
-        return DataLoader(self.training, batch_sampler=numbers, collate_fn=collate, num_workers=workers, **more)
 
-    def judged(self) -> Iterator[tuple[Batch, Noise]]:
-        """The fixed batches of the validation days with their noise."""
-        config = self.config
-        for start in range(0, config.validation_samples, config.batch):
-            numbers = range(start, min(start + config.batch, config.validation_samples))
-            batch = collate([self.validation[number] for number in numbers])
-            yield batch, noise_of(config, [_JUDGED + number for number in numbers])
+    @abstractmethod
+    def judged(self) -> Iterator[Any]:
+        """The fixed batches of the validation; their noise is none of the training's."""
 
+    @abstractmethod
+    def placed(self, batch: Any, device: torch.device) -> Any:
+        """A batch on a device."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: Any, step: int) -> dict[str, Tensor]:
+        """``loss`` of a batch, and its parts; what is drawn is keyed by the numbers of the samples."""
+
+    @abstractmethod
+    def observed(self, batch: Any) -> Tensor:
+        """How much a batch counts beside others."""
+
+    @abstractmethod
+    def keys(self, batch: Any) -> list[int]:
+        """Numbers of the samples of a batch."""
+
+    def odd(self, batch: Any) -> str:
+        """The first thing in a batch that cannot be, in words; empty if there is none."""
+        return ""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Let the model measure what it needs before it learns."""
-        wanted = _PREPARED_ON if self.retriever.trained() else _MEASURED_ON
-        count = min(wanted, max(1, wanted * 64**2 // self.config.patch**2))
-        self.retriever.prepare(collate([self.training[number] for number in range(count)]))
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """AdamW, without decay of biases and scales."""
+        learning = trained(self.model)
+        groups = [
+            {"params": [entry for entry in learning if entry.ndim > 1], "weight_decay": self.config.weight_decay},
+            {"params": [entry for entry in learning if entry.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.config.rate, betas=_BETAS)
+
+    @property
+    def constant_rate(self) -> bool:
+        """Whether the rate stays after the warm-up."""
+        return False
+
+    # ---- telling
+
+    @abstractmethod
+    def counts(self) -> dict[str, int]:
+        """How much there is to learn from, by split."""
+
+    @abstractmethod
+    def size(self, batch: Any) -> int:
+        """Bytes of a batch."""
+
+    @abstractmethod
+    def scene(self, model: Any, batches: Sequence[Any], device: torch.device, step: int) -> Any:
+        """What is drawn of some batches of the validation."""
+
+    @abstractmethod
+    def fit(self, model: Any) -> dict[str, float]:
+        """Set what is fitted after the training, and tell what was found."""
+
+    @abstractmethod
+    def told(self) -> dict[str, Any]:
+        """The configuration as a run keeps it: without places on this machine."""
+
+    @abstractmethod
+    def described(self) -> dict[str, Any]:
+        """What ``config.yaml`` of the run says."""
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """What provenance tells of the data."""
+
+    @abstractmethod
+    def save(self, folder: Path, model: Any, about: Mapping[str, Any]) -> None:
+        """Write a finished run."""
+
+    @abstractmethod
+    def require_finished(self, folder: Path) -> None:
+        """Refuse a finished run that cannot be used."""
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that training changes: those that want a gradient."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 class Numbers(Sampler[list[int]]):
@@ -112,14 +158,8 @@ class Numbers(Sampler[list[int]]):
         return self.last - self.first
 
 
-def noise_of(config: TrainConfig, keys: list[int], device: torch.device | str = "cpu") -> Noise:
-    """Noise of samples by their numbers."""
-    side = (0, config.patch)
-    return Noise(config.seed, keys=keys, rows=side, columns=side, device=device)
-
-
-def gather(config: TrainConfig) -> Material:
-    """Open the store, make the model, take the parts.
+def gather(config: LearningConfig) -> Material:
+    """Open what is learnt from, make the model, take the parts.
 
     Parameters
     ----------
@@ -129,135 +169,13 @@ def gather(config: TrainConfig) -> Material:
     Raises
     ------
     OndeeError
-        If the store does not hold what the model needs, a part is missing or does not fit, or a setting is wrong.
+        If the data do not hold what the model needs, a part is missing or does not fit, or a setting is wrong.
     """
-    store = Store(config.store)
-    predictors = predictors_of(
-        store,
-        channels=config.predictors.channels or None,
-        minutes=config.predictors.minutes,
-        auxiliary=config.predictors.auxiliary,
-        images=config.images,
-        satellite_longitude=config.predictors.satellite_longitude,
-    )
-    retriever = _made(config, store, predictors)
-    if config.patch % retriever.multiple:
-        raise ConfigError(
-            f"patches of {config.patch} pixels do not fit a model that halves them down to 1/{retriever.multiple}",
-            where="patch",
-            fix=f"give a multiple of {retriever.multiple}",
-        )
-    splits = {
-        name: Scenes(store, predictors, split=name, images=config.images, rain=config.rain)
-        for name in ("train", "validation")
-    }
-    drops = config.dropout
-    training = Patches(
-        splits["train"],
-        config.patch,
-        seed=config.seed,
-        flips=config.flips,
-        frame_dropout=drops.frame,
-        channel_dropout=drops.channel,
-    )
-    validation = Patches(
-        splits["validation"], config.patch, seed=config.seed, flips=False, frame_dropout=0.0, channel_dropout=0.0
-    )
-    return Material(config, retriever, training, validation, splits["validation"], _data(store, splits, config))
+    if isinstance(config, LatentConfig):
+        from ondee.training.latents import LatentMaterial
 
+        return LatentMaterial.of(config)
+    from ondee.training.retrievals import RetrievalMaterial
 
-def _made(config: TrainConfig, store: Store, predictors: Predictors) -> Retriever:
-    """The model with its parts, its weights drawn from the seed."""
-    made = model_class(config.model)
-    parts = _parts(config, made, predictors)
-    values = config.settings | {name: part.settings.model_dump(mode="json") for name, part in parts.items()}
-    try:
-        settings = made.settings_type.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise ConfigError(
-            str(fault["msg"]),
-            where="settings." + ".".join(map(str, fault["loc"])),
-            fix="mend the value; ondee.retriever tells the settings of each model",
-        ) from error
-    statistics = statistics_of(store, predictors, images=config.images, rain=config.rain)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        retriever = made(settings, predictors, statistics)
-    for name, part in parts.items():
-        whole = getattr(retriever, name)
-        whole.load_state_dict(part.state_dict())
-        whole.frozen()
-    return retriever
-
-
-def _parts(config: TrainConfig, made: type[Retriever], predictors: Predictors) -> dict[str, Retriever]:
-    """Models that were trained before, by the name of the part that they become."""
-    odd = sorted(set(config.parts) ^ set(made.taken))
-    if odd:
-        missing = odd[0] in made.taken
-        raise ConfigError(
-            f"the model {config.model} needs a run for its part {odd[0]!r}"
-            if missing
-            else f"the model {config.model} has no part {odd[0]!r}",
-            where="parts",
-            fix=f"train it first, then name its run: `parts: {{ {odd[0]}: RUN }}`, or --part {odd[0]}=RUN"
-            if missing
-            else "the parts here are: " + (", ".join(made.taken) or "none"),
-        )
-    found = {}
-    for name, path in config.parts.items():
-        if not (Path(path) / run.WEIGHTS).is_file():
-            raise ConfigError(
-                f"there is no finished run for the part {name!r}",
-                where=f"parts.{name}: {path}",
-                fix="train it first, with `ondee train` and the configuration of that model",
-            )
-        part = run.load(path)
-        if part.predictors != predictors:
-            raise ConfigError(
-                f"the part {name!r} looks at {_told(part.predictors)}; this model at {_told(predictors)}",
-                where=f"parts.{name}: {path}",
-                fix="give both trainings the same store and predictors",
-            )
-        found[name] = part
-    return found
-
-
-def _told(predictors: Predictors) -> str:
-    minutes = ", ".join(map(str, predictors.minutes))
-    beside = ", ".join(predictors.auxiliary) or "nothing"
-    cell = " x ".join(f"{side:g}" for side in predictors.cell)
-    seen = f"{', '.join(predictors.channels)} of {minutes} min, {beside}"
-    return f"{seen}, {cell} km, from {predictors.satellite_longitude:g} degrees east"
-
-
-def _data(store: Store, splits: dict[str, Scenes], config: TrainConfig) -> dict[str, Any]:
-    """What is learnt from, in plain values."""
-    about = {key: store.about[key] for key in ("config", "days", "variables") if key in store.about}
-    contents = json.dumps([about, store.summary], sort_keys=True, default=str)
-    products = {entry["name"]: entry.get("attributes", {}).get("product", "") for entry in store.about["variables"]}
-    times = {name: scenes.times for name, scenes in splits.items()}
-    return {
-        "store": store.path.name,
-        "fingerprint": hashlib.sha256(contents.encode()).hexdigest()[:16],
-        "images": f"{config.images} ({products.get(config.images, '')})",
-        "rain": f"{config.rain} ({products.get(config.rain, '')})",
-        **{f"{name}_moments": len(found) for name, found in times.items()},
-        **{f"{name}_period": f"{str(found[0])[:16]} to {str(found[-1])[:16]}" for name, found in times.items()},
-        "simulated": _simulated(store),
-        "parts": {name: _print_of(path) for name, path in config.parts.items()},
-    }
-
-
-def _simulated(store: Store) -> bool:
-    """Whether an input of the store lies in an archive that `ondee simulate` made: its manifest lies there too."""
-    places = [store.path.parent / path for entry in store.config.get("inputs", {}).values() for path in entry["paths"]]
-    folders = [folder for place in places for folder in (place, *place.resolve().parents[:3])]
-    return any((folder / _MANIFEST).is_file() for folder in folders)
-
-
-def _print_of(run_folder: str) -> str:
-    """Fingerprint of the weights of a run."""
-    with (Path(run_folder) / run.WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    assert isinstance(config, TrainConfig)
+    return RetrievalMaterial.of(config)

@@ -24,11 +24,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from ondee import run
 from ondee.errors import ConfigError, ReadError, StoreError
 from ondee.output import disk_errors, locked
-from ondee.store import Store
 from ondee.training.diary import CHECKPOINT, Diary, Draw, checkpoint, metrics_of, require_state
 from ondee.training.lesson import Lesson
-from ondee.training.material import Material, gather
-from ondee.training.settings import TrainConfig, differences
+from ondee.training.material import Material, gather, trained
+from ondee.training.settings import LearningConfig, differences
 
 __all__ = ["Devices", "Trained", "checked", "precision_of", "quiet", "train"]
 
@@ -86,7 +85,7 @@ class Trained:
 
 
 def train(
-    config: TrainConfig,
+    config: LearningConfig,
     *,
     out: str | Path | None = None,
     on: Devices | None = None,
@@ -128,12 +127,13 @@ def train(
     with _held(folder), quiet():
         material = gather(config)
         if not _opened(folder, material, force):
+            material.require_finished(folder)
             return _finished(folder)
         lesson, diary = _learn(material, folder, on, draw)
         return _finish(folder, material, lesson, diary)
 
 
-def checked(on: Devices, config: TrainConfig) -> Devices:
+def checked(on: Devices, config: LearningConfig) -> Devices:
     """Refuse devices on which a training would not be what its configuration says.
 
     Raises
@@ -224,7 +224,7 @@ def _told_training(path: Path) -> dict[str, Any]:
 
 def _unlike(before: dict[str, Any], material: Material) -> list[str]:
     """In what a run differs from what is asked for."""
-    ours = _training(material)
+    ours = material.told()
     if not before:
         return [f"its {run.CONFIG} tells of no training"]
     told = {key: value for key, value in before.items() if key not in _MEASURED}
@@ -236,16 +236,10 @@ def _unlike(before: dict[str, Any], material: Material) -> list[str]:
     return found
 
 
-def _training(material: Material) -> dict[str, Any]:
-    """The configuration as a run keeps it: without places on this machine."""
-    values = json.loads(material.config.model_dump_json(exclude={"store", "run", "parts"}))
-    values["model"] = Path(values["model"]).name
-    return {**values, "fingerprint": material.data["fingerprint"], "taken": material.data["parts"]}
-
-
 def _write_config(folder: Path, material: Material) -> None:
-    config = run.described(material.retriever, model=material.config.model, training=_training(material))
-    run.write_text(folder / run.CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
+    run.write_text(
+        folder / run.CONFIG, yaml.safe_dump(material.described(), sort_keys=False, allow_unicode=True, width=120)
+    )
 
 
 def _learn(material: Material, folder: Path, on: Devices, draw: Draw | None) -> tuple[Lesson, Diary]:
@@ -255,10 +249,10 @@ def _learn(material: Material, folder: Path, on: Devices, draw: Draw | None) -> 
     if state is None:
         material.prepare()
     else:
-        require_state(state, material.retriever, folder)
+        require_state(state, material.model, folder)
     first = int(state["step"]) if state else 0
     lesson, diary = Lesson(material, first, state), Diary(folder, material, state, draw)
-    if first >= config.steps or not material.retriever.trained():
+    if first >= config.steps or not trained(material.model):
         return lesson, diary
     trainer = _trainer(config, on, diary)
     with quiet():
@@ -271,7 +265,7 @@ def _learn(material: Material, folder: Path, on: Devices, draw: Draw | None) -> 
     return lesson, diary
 
 
-def _trainer(config: TrainConfig, on: Devices, diary: Diary) -> Trainer:
+def _trainer(config: LearningConfig, on: Devices, diary: Diary) -> Trainer:
     """Lightning's trainer, without anything that it would do by itself.
 
     Raises
@@ -305,7 +299,7 @@ def _trainer(config: TrainConfig, on: Devices, diary: Diary) -> Trainer:
         ) from error
 
 
-def precision_of(config: TrainConfig, on: Devices) -> Any:
+def precision_of(config: LearningConfig, on: Devices) -> Any:
     """Arithmetic of a training, in the words of Lightning."""
     if config.precision != "auto":
         return {"32": "32-true", "64": "64-true"}.get(config.precision, config.precision)
@@ -314,27 +308,24 @@ def precision_of(config: TrainConfig, on: Devices) -> Any:
 
 
 def _finish(folder: Path, material: Material, lesson: Lesson, diary: Diary) -> Trained:
-    """Fit threshold and sampling, write the run, forget the state."""
-    from ondee.fitting import fit
-
+    """Fit what is fitted last, write the run, forget the state."""
     config, kept = material.config, lesson.average.cpu()
-    steps = config.steps if material.retriever.trained() else 0
+    steps = config.steps if trained(material.model) else 0
     began = time.monotonic()
-    figures = dict(fit(kept, material.scenes, seed=config.seed))
+    figures = material.fit(kept)
     losses = [line for line in metrics_of(folder / run.METRICS) if "validation_loss" in line]
     if losses:
         figures = {"validation_loss": losses[-1]["validation_loss"], **figures}
     provenance = {
-        "store": config.store,
-        "store_config": Store(config.store).config,
+        **material.origin(),
         "seed": config.seed,
         "steps": steps,
         "seconds": {"training": round(diary.seconds, 1), "fitting": round(time.monotonic() - began, 1)},
         "waiting_share": round(diary.waited / diary.seconds, 4) if diary.seconds else 0.0,
         "finished": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
-    about = {"training": _training(material), "data": material.data, "figures": figures, "provenance": provenance}
-    run.save(folder, kept, model=config.model, about=about)
+    about = {"training": material.told(), "data": material.data, "figures": figures, "provenance": provenance}
+    material.save(folder, kept, about)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return Trained(str(folder), steps, lesson.first, diary.seconds, figures)
 
@@ -345,9 +336,8 @@ def _finished(folder: Path) -> Trained:
     Raises
     ------
     ReadError
-        If it says nothing, or its weights cannot be used.
+        If it says nothing.
     """
-    run.load(folder)
     path = folder / run.PROVENANCE
     try:
         told = json.loads(path.read_text(encoding="utf-8"))

@@ -1,29 +1,45 @@
-"""What a training is told: a model, a store, what is looked at, and how long and how fast to learn."""
+"""What a training is told: a model, what it learns from and looks at, and how long and how fast to learn."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import yaml
 from pydantic import Field, create_model, model_validator
 
 from ondee.config import Part, load
 from ondee.errors import ConfigError
+from ondee.topographic.settings import LatentSettings
 
-__all__ = ["PAGE", "DropoutConfig", "PredictorsConfig", "TrainConfig", "differences", "read"]
+__all__ = [
+    "PAGE",
+    "DropoutConfig",
+    "LatentConfig",
+    "LearningConfig",
+    "PredictorsConfig",
+    "TrainConfig",
+    "differences",
+    "read",
+]
 
 PAGE = "docs/retrieval.md"
 """Page of the documentation that shows a configuration."""
+LATENT_PAGE = "docs/latent.md"
+"""Page that shows the configuration of a model of sequences."""
+_LATENT = "tvae"
 
 _FREE = frozenset(
-    {"store", "run", "parts", "threads", "workers", "pictures", "logger", "checkpoint_every", "validate_every"}
+    {"data", "store", "run", "parts", "threads", "workers", "pictures", "logger", "checkpoint_every", "validate_every"}
 )
 """Keys that may change while a training goes on: where things lie and what is told, not what is learnt.
 
 What a store or a part holds is compared by its contents instead.
 """
+
+Config = TypeVar("Config", bound="LearningConfig")
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -62,13 +78,50 @@ class DropoutConfig(Part):
     """Probability that a channel is left out."""
 
 
-class TrainConfig(Part):
-    """Everything that makes a run."""
+class LearningConfig(Part):
+    """What every training is told, whatever it learns."""
+
+    run: str | None = None
+    """Folder of the run, beside the configuration unless absolute; the configuration's name if left out."""
+    batch: Annotated[int, Field(ge=1, le=65536)] = 16
+    """Samples of a step, over all devices together."""
+    steps: Annotated[int, Field(ge=1, le=100_000_000)] = 20_000
+    """Steps of the optimiser."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
+    """Highest learning rate."""
+    warmup: Annotated[int, Field(ge=0)] = 200
+    """Steps over which the rate rises to it, at most a quarter of all; then it falls as a cosine to 1 %."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Decoupled weight decay of AdamW; biases and scales have none."""
+    ema: _Share = 0.999
+    """Decay of the moving average of the weights, the ones that are kept; (1 + n) / (10 + n) in the first n steps."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; null for any."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of weights, samples and noise."""
+    precision: Literal["auto", "32", "bf16-mixed", "64"] = "auto"
+    """Arithmetic: bf16-mixed on a GPU and 32 bits on a CPU where `auto`. What is kept is of 32 bits in any case."""
+    validate_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between validations."""
+    validation_samples: Annotated[int, Field(ge=1, le=65536)] = 128
+    """Samples of the validation, always the same, on which the averaged weights are judged."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    """Steps after which work that is cut short need not be done again."""
+    pictures: bool = True
+    """Draw what the model makes of validation samples at every validation."""
+    logger: Literal["none", "tensorboard"] = "none"
+    """Also write the metrics for TensorBoard."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads on a CPU; all cores of the process if left out. Bits are the same only for the same number."""
+    workers: Annotated[int, Field(ge=0, le=256)] = 1
+    """Processes that prepare samples beside the training; 0 prepares them in it. No result depends on it."""
+
+
+class TrainConfig(LearningConfig):
+    """Everything that makes a run of a model that turns images into rain."""
 
     store: str
     """Store to learn from, beside the configuration unless absolute."""
-    run: str | None = None
-    """Folder of the run, beside the configuration unless absolute; the configuration's name if left out."""
     model: str
     """Name of the model, or path of a Python file with a model of your own."""
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -83,59 +136,66 @@ class TrainConfig(Part):
     """What the model looks at."""
     patch: Annotated[int, Field(ge=8, le=4096)] = 64
     """Height and width of a sample, pixels."""
-    batch: Annotated[int, Field(ge=1, le=65536)] = 16
-    """Samples of a step, over all devices together."""
-    steps: Annotated[int, Field(ge=1, le=100_000_000)] = 20_000
-    """Steps of the optimiser."""
-    rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
-    """Highest learning rate."""
-    warmup: Annotated[int, Field(ge=0)] = 200
-    """Steps over which the rate rises to it, at most a quarter of all; then it falls as a cosine to 1 %."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Decoupled weight decay of AdamW; biases and scales have none."""
-    ema: _Share = 0.999
-    """Decay of the moving average of the weights, the ones that are kept; (1 + n) / (10 + n) in the first n steps."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    """Largest norm of the gradient."""
     flips: bool = True
     """Mirror samples at random, the parallax with them."""
     dropout: DropoutConfig = DropoutConfig()
     """What is left out of samples at random."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Seed of weights, samples and noise."""
-    precision: Literal["auto", "32", "bf16-mixed", "64"] = "auto"
-    """Arithmetic: bf16-mixed on a GPU and 32 bits on a CPU where `auto`. What is kept is of 32 bits in any case."""
-    validate_every: Annotated[int, Field(ge=1)] = 500
-    """Steps between validations."""
-    validation_samples: Annotated[int, Field(ge=1, le=65536)] = 128
-    """Patches of the validation days, always the same, on which the averaged weights are judged."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 500
-    """Steps after which work that is cut short need not be done again."""
-    pictures: bool = True
-    """Draw what the model makes of validation patches at every validation."""
-    logger: Literal["none", "tensorboard"] = "none"
-    """Also write the metrics for TensorBoard."""
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Threads on a CPU; all cores of the process if left out. Bits are the same only for the same number."""
-    workers: Annotated[int, Field(ge=0, le=256)] = 1
-    """Processes that prepare samples beside the training; 0 prepares them in it. No result depends on it."""
 
 
-def read(path: str | Path, **given: Any) -> TrainConfig:
+class LatentConfig(LearningConfig):
+    """Everything that makes a run of an autoencoder of sequences."""
+
+    model: Literal["tvae"]
+    """The autoencoder with topographic latents; without a coherence, the plain one."""
+    sequences: Literal["digits", "sprites"]
+    """What it learns: digits that turn, grow or change colour, or sprites that move, turn or grow."""
+    data: str | None = None
+    """Folder with the files of MNIST, beside the configuration unless absolute; sprites need none."""
+    together: tuple[Literal["rotation", "scale", "hue"], ...] = ()
+    """Factors of digits that move side by side in every sequence; one of all at a time where empty."""
+    settings: LatentSettings = LatentSettings()
+    """Of the model."""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """Adam, or stochastic gradient descent with momentum 0.9."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Whether the rate falls to 1 % after the warm-up, or stays."""
+    divergence_warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the weight of the divergence rises from 0 to 1."""
+    batch: Annotated[int, Field(ge=1, le=65536)] = 8
+    """Sequences of a step, over all devices together."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Highest learning rate."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the rate rises to it."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Decoupled weight decay."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient; null for any."""
+    workers: Literal[0] = 0
+    """Sequences are made on the device that learns."""
+
+    @model_validator(mode="after")
+    def _has_data(self) -> LatentConfig:
+        if self.sequences == "digits" and self.data is None:
+            raise ValueError("data: name the folder with the files of MNIST")
+        return self
+
+
+def read(path: str | Path, **given: Any) -> TrainConfig | LatentConfig:
     """Read a configuration, with the settings of its model checked and its paths made whole.
 
     Parameters
     ----------
     path
-        YAML file.
+        YAML file; ``model: tvae`` tells a model of sequences.
     **given
-        Values that take the place of those in the file, where not None: ``store``, ``run``, ``steps``, ``parts`` …;
-        paths among them are relative to the working folder.
+        Values that take the place of those in the file, where not None: ``store``, ``run``, ``steps``, ``parts``,
+        ``data`` …; paths among them are relative to the working folder.
 
     Returns
     -------
-    TrainConfig
-        ``store``, ``run``, ``parts`` and the file of a model are absolute.
+    TrainConfig or LatentConfig
+        ``store``, ``data``, ``run``, ``parts`` and the file of a model are absolute.
 
     Raises
     ------
@@ -143,7 +203,41 @@ def read(path: str | Path, **given: Any) -> TrainConfig:
         If a key or a value is wrong, those of the model's settings included.
     """
     place = Path(path)
+    more = {name: value for name, value in given.items() if value is not None}
+    for name in {"store", "run", "data"} & set(more):
+        more[name] = _beside(Path.cwd(), str(more[name]))
+    more["parts"] = {name: _beside(Path.cwd(), str(run)) for name, run in more.get("parts", {}).items()}
+    return _read_latent(place, more) if _is_latent(place) else _read_retrieval(place, more)
+
+
+def _is_latent(place: Path) -> bool:
+    """Whether a file tells a model of sequences; whatever else is wrong with it is told later."""
+    try:
+        held = yaml.safe_load(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return False
+    return isinstance(held, dict) and held.get("model") == _LATENT
+
+
+def _read_latent(place: Path, given: dict[str, Any]) -> LatentConfig:
+    config = load(place, LatentConfig, page=LATENT_PAGE)
+    if odd := [name for name in ("store", "parts") if given.pop(name, None)]:
+        raise ConfigError(
+            "a model of sequences learns from no store and takes no parts",
+            where=f"--{odd[0].rstrip('s')}",
+            fix="leave it out; data: names the files",
+        )
+    folder = place.resolve().parent
+    values = config.model_dump() | {"run": _beside(folder, config.run or place.stem)}
+    if config.data is not None:
+        values["data"] = _beside(folder, config.data)
+    return _checked(LatentConfig, values | given)
+
+
+def _read_retrieval(place: Path, given: dict[str, Any]) -> TrainConfig:
     config = load(place, TrainConfig, page=PAGE)
+    if "data" in given:
+        raise ConfigError("this model learns from a store", where="--data", fix="give --store")
     folder = place.resolve().parent
     model = _beside(folder, config.model) if config.model.endswith(".py") else config.model
     load(place, _with_settings(model), page=PAGE)
@@ -153,15 +247,11 @@ def read(path: str | Path, **given: Any) -> TrainConfig:
         "run": _beside(folder, config.run or place.stem),
         "parts": {name: _beside(folder, run) for name, run in config.parts.items()},
     }
-    more = {name: value for name, value in given.items() if value is not None}
-    for name in {"store", "run"} & set(more):
-        more[name] = _beside(Path.cwd(), str(more[name]))
-    parts = {name: _beside(Path.cwd(), str(run)) for name, run in more.pop("parts", {}).items()}
-    values["parts"] |= parts
-    return _checked(values | more)
+    values["parts"] |= given.pop("parts")
+    return _checked(TrainConfig, values | given)
 
 
-def _checked(values: Mapping[str, Any]) -> TrainConfig:
+def _checked(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """A configuration of plain values.
 
     Raises
@@ -170,7 +260,7 @@ def _checked(values: Mapping[str, Any]) -> TrainConfig:
         If one is wrong: one that came from the command line, as those of the file have been checked.
     """
     try:
-        return TrainConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValueError as error:
         fault: list[Any] = getattr(error, "errors", list)()
         key = ".".join(map(str, fault[0]["loc"])) if fault else "options"
@@ -202,13 +292,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ['batch is 8 there and 16 here']
     """
     there, here = (_flat({k: v for k, v in entry.items() if k not in _FREE}) for entry in (before, now))
-    usual = _flat(TrainConfig(store="", model="").model_dump(mode="json"))
+    usual = _flat(_usual(now))
     there, here = usual | there, usual | here
     return [
         f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
         for key in sorted(there | here)
         if there.get(key) != here.get(key)
     ]
+
+
+def _usual(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Usual values of a configuration like this one."""
+    if values.get("model") == _LATENT:
+        return LatentConfig(model="tvae", sequences="sprites").model_dump(mode="json")
+    return TrainConfig(store="", model="").model_dump(mode="json")
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:

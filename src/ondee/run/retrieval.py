@@ -1,9 +1,4 @@
-"""A run: a folder that holds a trained model and all that is needed to use it, judge it and trust it.
-
-``config.yaml`` rebuilds the model, ``model.safetensors`` holds its weights and scalings, ``README.md`` is its model
-card, ``provenance.json`` says what made it, ``metrics.jsonl`` how it learnt. The folder is a repository as the model
-hubs want it.
-"""
+"""A run of a model that turns images into rain: what it may be used on, written down and asked for."""
 
 from __future__ import annotations
 
@@ -15,35 +10,30 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from ondee import __version__, provenance
+from ondee import __version__
 from ondee.condition import AUXILIARY, Predictors
 from ondee.errors import ConfigError, ReadError
-from ondee.output import disk_errors, whole
+from ondee.output import disk_errors
 from ondee.retriever.protocol import Retriever, Sampling, Statistics
 from ondee.retriever.registry import retriever as model_class
+from ondee.run.folder import (
+    CONFIG,
+    OTHER_VERSION,
+    WEIGHTS,
+    configuration,
+    fill,
+    first_line,
+    found,
+    lines_of,
+    write,
+)
 
-__all__ = [
-    "CONFIG",
-    "METRICS",
-    "PROVENANCE",
-    "WEIGHTS",
-    "described",
-    "load",
-    "machine",
-    "require",
-    "save",
-    "write_text",
-]
+__all__ = ["described", "load", "require", "save"]
 
-CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
-METRICS, PROVENANCE = "metrics.jsonl", "provenance.json"
 _OWN_MODEL = "model.py"
-_SHIPPED = Path(__file__).parent / "weights"
 _CELL_TOLERANCE = 0.05
-_PACKAGES = ("ondee", "torch", "lightning", "numpy", "safetensors")
 
 
 # ---- writing
@@ -74,23 +64,13 @@ def save(path: str | Path, retriever: Retriever, *, model: str, about: Mapping[s
     StoreError
         If the disk refuses.
     """
-    from safetensors.torch import save_file
-
     folder = Path(path)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if model.endswith(".py") and Path(model).resolve() != (folder / _OWN_MODEL).resolve():
             shutil.copyfile(model, folder / _OWN_MODEL)
     config = described(retriever, model=model, training=about.get("training", {}))
-    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
-    write_text(folder / CARD, _card(folder.name, config, retriever, about))
-    origin = {**machine(), **about.get("provenance", {}), "data": about.get("data", {})}
-    origin["figures"] = dict(about.get("figures", {}))
-    write_text(folder / PROVENANCE, json.dumps(origin, indent=1, default=str) + "\n")
-    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in retriever.state_dict().items()}
-    with whole(folder / WEIGHTS, force=True) as draft:
-        save_file(state, draft, metadata={"format": "pt"})  # more than one entry would come in any order
-    return folder
+    return write(folder, retriever, config, _card(folder.name, config, retriever, about), about)
 
 
 def described(retriever: Retriever, *, model: str, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,25 +104,6 @@ def _number(value: Any) -> Any:
     return [float(entry) for entry in value] if isinstance(value, list | tuple) else float(value)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text that appears whole or not at all, in place of what was there."""
-    with whole(path, force=True) as draft:
-        draft.write_text(text, encoding="utf-8")
-
-
-def machine() -> dict[str, Any]:
-    """Versions, commit and machine, as provenance tells them."""
-    import torch
-
-    return {
-        "versions": {name: provenance.version_of(name) for name in _PACKAGES},
-        "commit": provenance.commit(),
-        "machine": provenance.machine(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
-        "threads": torch.get_num_threads(),
-    }
-
-
 # ---- reading
 
 
@@ -166,14 +127,8 @@ def load(path: str | Path, device: str = "cpu") -> Retriever:
     ReadError
         If there is no finished run, or its files do not fit together.
     """
-    folder = _found(path)
-    if not (folder / WEIGHTS).is_file():
-        raise ReadError(
-            f"the run has no {WEIGHTS}: its training is not finished",
-            where=folder,
-            fix="go on with `ondee train` and the same configuration and --out",
-        )
-    config = _configuration(folder)
+    folder = found(path)
+    config = configuration(folder, {"model", "settings", "predictors", "statistics", "sampling", "training"})
     name = str(config["model"])
     if name.endswith(".py") and name != _OWN_MODEL:
         raise ReadError(
@@ -189,40 +144,12 @@ def load(path: str | Path, device: str = "cpu") -> Retriever:
         retriever.sampling = Sampling.model_validate(config["sampling"])
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise ReadError(
-            f"the configuration of the run does not fit the model {name!r}: {_first(error)}",
+            f"the configuration of the run does not fit the model {name!r}: {first_line(error)}",
             where=folder / CONFIG,
-            fix="use the ondee that made the run (provenance.json tells its version), or train it again",
+            fix=OTHER_VERSION,
         ) from error
-    _fill(retriever, folder / WEIGHTS)
+    fill(retriever, folder / WEIGHTS)
     return retriever.to(device).eval()
-
-
-def _found(path: str | Path) -> Path:
-    folder = Path(path)
-    if (folder / CONFIG).is_file():
-        return folder
-    shipped = sorted(entry.parent.name for entry in _SHIPPED.glob(f"*/{CONFIG}"))
-    if not folder.exists() and str(path) in shipped:
-        return _SHIPPED / str(path)
-    names = ", or one that ondee ships: " + ", ".join(shipped) if shipped else ""
-    raise ReadError("there is no run", where=folder, fix=f"give a folder that `ondee train` wrote{names}")
-
-
-def _configuration(folder: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ReadError(
-            f"the configuration of the run cannot be read: {_first(error)}", where=folder / CONFIG, fix=_AGAIN
-        ) from error
-    held = config if isinstance(config, dict) else {}
-    # What a training was told is not needed here; it comes last, and tells that nothing before it was cut off.
-    missing = {"model", "settings", "predictors", "statistics", "sampling", "training"} - set(held)
-    if missing:
-        raise ReadError(
-            f"the configuration of the run lacks {', '.join(sorted(missing))}", where=folder / CONFIG, fix=_AGAIN
-        )
-    return held
 
 
 def _predictors(told: Mapping[str, Any]) -> Predictors:
@@ -239,38 +166,6 @@ def _predictors(told: Mapping[str, Any]) -> Predictors:
     if not min(made.cell) > 0:
         raise ValueError("the cell of the predictors must be larger than 0")
     return made
-
-
-def _fill(retriever: Retriever, path: Path) -> None:
-    """Put weights from a file into a model."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ReadError(f"the weights cannot be read: {_first(error)}", where=path, fix=_AGAIN) from error
-    wanted = retriever.state_dict()
-    wrong = [name for name in sorted(wanted | state) if name not in state or name not in wanted]
-    wrong += [name for name in sorted(set(wanted) & set(state)) if wanted[name].shape != state[name].shape]
-    if wrong:
-        raise ReadError(
-            f"{len(wrong)} of the weights do not fit the model, {wrong[0]!r} first",
-            where=path,
-            fix="use the ondee that made the run (provenance.json tells its version), or train it again",
-        )
-    odd = [name for name, weight in retriever.named_parameters() if not bool(state[name].isfinite().all())]
-    if odd:
-        raise ReadError(f"{len(odd)} of the weights hold no numbers, {odd[0]!r} first", where=path, fix=_AGAIN)
-    retriever.load_state_dict(state)
-
-
-_AGAIN = "copy the run again from where it came from, or train it again"
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return " ".join(lines[:3]) if isinstance(error, ValidationError) else lines[0]
 
 
 # ---- what a model may be used on
@@ -364,11 +259,11 @@ def _card(name: str, config: Mapping[str, Any], retriever: Retriever, about: Map
         "",
         "## Learnt from",
         "",
-        *([f"- {key.replace('_', ' ')}: {value}" for key, value in data.items()] or ["- not told"]),
+        *(lines_of(data) or ["- not told"]),
         "",
         "## Figures on the validation days",
         "",
-        *([f"- {key.replace('_', ' ')}: {_shown(value)}" for key, value in figures.items()] or ["- none"]),
+        *(lines_of(figures) or ["- none"]),
         "",
         "## How to use it",
         "",
@@ -387,7 +282,3 @@ def _card(name: str, config: Mapping[str, Any], retriever: Retriever, about: Map
         "",
     ]
     return "\n".join(lines)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

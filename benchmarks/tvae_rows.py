@@ -1,0 +1,223 @@
+"""The rows of the Topographic VAE: every finished run of a folder, judged on sequences that nothing was tuned on.
+
+``python -m benchmarks.tvae_rows RUNS [--mnist FOLDER]`` judges what is new, keeps the figures beside each run, writes
+the tables and draws the rolls. ``configs/tvae-*.yaml`` are the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks import retrieval_page as page
+from ondee import run
+from ondee.plot.latent import draw_rolls
+from ondee.plot.style import save
+from ondee.topographic.judging import judge
+from ondee.topographic.model import TopographicVAE
+from ondee.topographic.sequences import Factors
+from ondee.training.latents import sequences_of
+from ondee.training.settings import LatentConfig
+
+__all__ = ["main", "order", "tables"]
+
+_SEED = 11
+_KEPT = "judged.json"
+_OPENING = "# Topographic VAE, measured\n\nNumbers are written by commands, none by hand.\n"
+_ROWS = ("18", "15", "13", "10", "5", "bubble", "0", "vae")
+_NAMES = {
+    "18": "TVAE, 18 frames",
+    "15": "TVAE, 15 frames",
+    "13": "TVAE, 13 frames",
+    "10": "TVAE, 10 frames",
+    "5": "TVAE, 5 frames",
+    "bubble": "BubbleVAE",
+    "0": "TVAE, L = 0",
+    "vae": "VAE",
+}
+_SETS = {"digits": "MNIST", "sprites": "dSprites"}
+
+
+def order(names: Sequence[str]) -> list[str]:
+    """Runs in the order of the table: by set, then by coherence, then by seed.
+
+    Parameters
+    ----------
+    names
+        As ``tvae-mnist-13`` or ``tvae-mnist-13-seed2``.
+    """
+    return sorted(names, key=lambda name: (name.split("-")[1], _ROWS.index(name.split("-")[2]), name))
+
+
+def judged(place: Path, mnist: Path | None, count: int) -> dict[str, Any]:
+    """Figures of a run on the test split, from the file beside it where they were found before.
+
+    Parameters
+    ----------
+    place
+        Folder of the run.
+    mnist
+        Folder of the digits.
+    count
+        Sequences of each factor.
+    """
+    model, config = run.load_latent(place), _config(place, mnist)
+    source = sequences_of(config, "test")
+    kept = place / _KEPT
+    told = {"count": count, "seed": _SEED, "finished": _origin(place)["finished"]}
+    if kept.is_file():
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        if found["told"] == told:
+            return found
+    figures = judge(model, source, seed=_SEED, count=count)
+    found = {"told": told, "figures": figures, "sequences": config.sequences, "factors": list(source.factors)}
+    kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _config(place: Path, mnist: Path | None) -> LatentConfig:
+    told = yaml.safe_load((place / run.CONFIG).read_text(encoding="utf-8"))["training"]
+    told = {key: value for key, value in told.items() if key not in ("fingerprint", "taken")}
+    return LatentConfig.model_validate({**told, "data": str(mnist) if mnist else None})
+
+
+def _origin(place: Path) -> dict[str, Any]:
+    origin: dict[str, Any] = json.loads((place / run.PROVENANCE).read_text(encoding="utf-8"))
+    return origin
+
+
+def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tables of all runs, one pair for each set.
+
+    Parameters
+    ----------
+    found
+        Figures by the name of the run.
+    """
+    parts = []
+    for kind, title in _SETS.items():
+        chosen = {name: entry for name, entry in found.items() if entry["sequences"] == kind}
+        if chosen:
+            parts += [f"**{title}**", "", _likely(chosen), _rolling(chosen)]
+    return "\n".join(parts)
+
+
+def _likely(found: Mapping[str, Mapping[str, Any]]) -> str:
+    heads = ["", "log p(x)", "as published", "cross-entropy", "divergence", "active", "E", "identity", "untrained"]
+    heads += ["centred", "centred, identity", "one draw"]
+    keys = ["log_likelihood", "log_likelihood_frame", "reconstruction", "divergence", "active_units", "equivariance"]
+    keys += [f"equivariance_{name}" for name in ("identity", "untrained", "centred", "centred_identity", "drawn")]
+    rows = [[_named(name), *(_number(entry["figures"][key]) for key in keys)] for name, entry in found.items()]
+    return page.table_of(heads, rows)
+
+
+def _rolling(found: Mapping[str, Mapping[str, Any]]) -> str:
+    factors = next(iter(found.values()))["factors"]
+    heads = ["", *(f"CapCorr {name}" for name in factors), *(f"rolled / frozen, {name}" for name in factors)]
+    rows = []
+    for name, entry in found.items():
+        made = entry["figures"]
+        pairs = [f"{made[f'rolled_{key}']:.0f} / {made[f'frozen_{key}']:.0f}" for key in factors]
+        rows.append([_named(name), *(f"{made[f'capcorr_{key}']:.2f}" for key in factors), *pairs])
+    first = next(iter(found.values()))["figures"]
+    told = ", ".join(f"{key} {first[f'capcorr_{key}_untrained']:.2f}" for key in factors)
+    return page.table_of(heads, rows) + f"\nBefore any training, {_named(next(iter(found)))} has CapCorr {told}.\n"
+
+
+def _trained(found: Mapping[str, Mapping[str, Any]], origins: Mapping[str, Mapping[str, Any]]) -> str:
+    """Steps, minutes and seeds of the runs of each set."""
+    told = []
+    for kind, title in _SETS.items():
+        chosen = [origins[name] for name, entry in found.items() if entry["sequences"] == kind]
+        if chosen:
+            steps = sorted({f"{entry['steps']:,}" for entry in chosen})
+            minutes = [entry["seconds"]["training"] / 60 for entry in chosen]
+            told.append(f"{title} {', '.join(steps)} steps, {min(minutes):.0f} to {max(minutes):.0f} min on one thread")
+    return "; ".join(told)
+
+
+def _named(name: str) -> str:
+    words = name.split("-")
+    seed = words[3].replace("seed", ", seed ") if len(words) > 3 else ""
+    return _NAMES[words[2]] + seed
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 100 else f"{value:.1f}".replace("-", "−")
+
+
+@torch.no_grad()
+def rolls(model: TopographicVAE, source: Factors, title: str, path: Path) -> None:
+    """Draw one sequence of each factor, its reconstruction, and the roll of its first frame.
+
+    Parameters
+    ----------
+    model, source
+        Of what.
+    title
+        Above the figure.
+    path
+        Of the figure.
+    """
+    names = list(source.factors)
+    frames = torch.cat([source.batch([place], factor=place).frames for place in range(len(names))])
+    latents = model.latents(frames)
+    rolled = torch.stack([model.topography.roll(latents[:, 0], lag) for lag in range(frames.shape[1])], dim=1)
+    shown = [
+        entry.movedim(-3, -1).numpy()
+        for entry in (frames, *(model.likelihood.mean(model.decode(made)) for made in (latents, rolled)))
+    ]
+    save(draw_rolls(shown[0], shown[1], shown[2], names=tuple(names), title=title), path, force=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge, write and draw."""
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tvae_rows", description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--mnist", type=Path, default=None, help="folder of the digits")
+    parser.add_argument("--only", nargs="*", help="names of runs")
+    parser.add_argument("--count", type=int, default=96, help="sequences of each factor")
+    parser.add_argument("--name", default="fast", help="of the section")
+    parser.add_argument("--images", type=Path, default=None, help="folder for the figures")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("TVAE.md"))
+    given = parser.parse_args(typed)
+    torch.set_num_threads(1)
+    if given.mnist is None and any("-mnist-" in place.name for place in given.runs.glob("tvae-*")):
+        parser.error("there are runs of digits: give --mnist FOLDER")
+    names = given.only or [place.parent.name for place in given.runs.glob(f"tvae-*/{run.WEIGHTS}")]
+    found = {}
+    for name in order(names):
+        found[name] = judged(given.runs / name, given.mnist, given.count)
+        print(name, flush=True)
+        if given.images is not None:
+            config = _config(given.runs / name, given.mnist)
+            target = given.images / f"{name.replace('-', '_')}.png"
+            rolls(run.load_latent(given.runs / name), sequences_of(config, "test"), _named(name), target)
+    origins = {name: _origin(given.runs / name) for name in found}
+    facts = {
+        "split": f"test, {given.count} sequences of each factor, log p(x) of 32 with 10 draws",
+        "training": _trained(found, origins),
+        "chance": "; ".join(
+            f"E {entry['figures']['equivariance_chance']:,.0f} on {_SETS[entry['sequences']]}"
+            for entry in {entry["sequences"]: entry for entry in found.values()}.values()
+        ),
+    }
+    words = (Path(word).name if Path(word).is_absolute() else word for word in typed)
+    text = "\n".join([page.head(shlex.join(["python", "-m", "benchmarks.tvae_rows", *words]), facts), tables(found)])
+    if not given.out.exists():
+        given.out.write_text(_OPENING, encoding="utf-8")
+    page.put(given.out, given.name, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

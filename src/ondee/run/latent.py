@@ -1,0 +1,147 @@
+"""A run of an autoencoder of sequences, written down and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ondee import __version__
+from ondee.errors import ReadError
+from ondee.run.folder import CONFIG, OTHER_VERSION, WEIGHTS, configuration, fill, first_line, found, lines_of, write
+from ondee.topographic.model import TopographicVAE
+from ondee.topographic.settings import LatentSettings
+
+__all__ = ["described_latent", "load_latent", "save_latent"]
+
+_NEEDED = {"model", "settings", "shape", "training"}
+
+
+def save_latent(path: str | Path, model: TopographicVAE, *, about: Mapping[str, Any]) -> Path:
+    """Write a trained autoencoder as a run.
+
+    Parameters
+    ----------
+    path
+        Folder of the run; made if it is not there.
+    model
+        The model.
+    about
+        ``training``, ``data``, ``figures`` and ``provenance`` as mappings of plain values, none needed.
+
+    Raises
+    ------
+    StoreError
+        If the disk refuses.
+    """
+    folder = Path(path)
+    config = described_latent(model, training=about.get("training", {}))
+    return write(folder, model, config, _card(folder.name, model, about), about)
+
+
+def described_latent(model: TopographicVAE, *, training: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``config.yaml`` says of an autoencoder, as plain values."""
+    plain: dict[str, Any] = json.loads(
+        json.dumps(
+            {
+                "model": "tvae",
+                "settings": model.settings.model_dump(mode="json"),
+                "shape": list(model.shape),
+                "training": dict(training),
+            }
+        )
+    )
+    return plain
+
+
+def load_latent(path: str | Path, device: str = "cpu") -> TopographicVAE:
+    """Rebuild the autoencoder of a run.
+
+    Parameters
+    ----------
+    path
+        Folder of a run, or the name of one that ondee ships.
+    device
+        Where its weights go.
+
+    Raises
+    ------
+    ReadError
+        If there is no finished run, it is one of another kind, or its files do not fit together.
+    """
+    folder = found(path)
+    config = configuration(folder, {"model", "training"})
+    if config["model"] != "tvae":
+        raise ReadError(
+            f"the run holds the model {config['model']!r}, which is no autoencoder of sequences",
+            where=folder,
+            fix="give a run of a configuration with model: tvae; `ondee retrieve` takes the other ones",
+        )
+    config = configuration(folder, _NEEDED)
+    try:
+        settings = LatentSettings.model_validate(config["settings"])
+        channels, height, width = (int(entry) for entry in config["shape"])
+        if min(channels, height, width) < 1 or max(height, width) > 4096 or channels > 64:
+            raise ValueError(f"frames of {channels} x {height} x {width} cannot be")
+        model = TopographicVAE(settings, (channels, height, width))
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ReadError(
+            f"the configuration of the run does not fit the model: {first_line(error)}",
+            where=folder / CONFIG,
+            fix=OTHER_VERSION,
+        ) from error
+    fill(model, folder / WEIGHTS)
+    return model.to(device).eval()
+
+
+def _card(name: str, model: TopographicVAE, about: Mapping[str, Any]) -> str:
+    """README.md of a run."""
+    settings = model.settings
+    coherence = settings.coherence
+    if coherence is None:
+        shared = "plain Gaussian latents"
+    else:
+        shared = f"{coherence.shape} coherence over {coherence.frames} frames and {coherence.width} places"
+    channels, height, width = model.shape
+    places = " x ".join(map(str, settings.dimensions))
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "library_name: ondee",
+        "tags: [variational-autoencoder, equivariance, sequences]",
+        "---",
+        "",
+        f"# {name}: an autoencoder of sequences with topographic latents",
+        "",
+        f"Made by ondee {__version__}. {sum(entry.numel() for entry in model.parameters()):,} parameters.",
+        "",
+        "## Model",
+        "",
+        f"- frames of {channels} x {height} x {width}, likelihood {settings.likelihood}",
+        f"- {settings.capsules} capsules of {places} places",
+        f"- {shared}",
+        "",
+        "## Learnt from",
+        "",
+        *(lines_of(dict(about.get("data", {}))) or ["- not told"]),
+        "",
+        "## Figures on sequences held out",
+        "",
+        *(lines_of(dict(about.get("figures", {}))) or ["- none"]),
+        "",
+        "## How to use it",
+        "",
+        "```python",
+        "from ondee.run import load_latent",
+        "",
+        f'model = load_latent("{name}")',
+        "latents = model.latents(frames)  # (B, S, C, D) of (B, S, channels, H, W)",
+        "```",
+        "",
+        "## Licence",
+        "",
+        "Apache-2.0.",
+        "",
+    ]
+    return "\n".join(lines)

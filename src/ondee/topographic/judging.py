@@ -1,0 +1,170 @@
+"""What a trained model of sequences is worth on sequences that it has not learnt from.
+
+Every figure stands beside what it would be without having learnt anything: equivariance beside chance, the identity and
+an untrained model, a rolled first frame beside the same frame left as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ondee.generative.noise import Noise
+from ondee.progress import track
+from ondee.topographic.measures import (
+    active_units,
+    capsule_correlation,
+    centred,
+    chance_of_error,
+    equivariance_error,
+)
+from ondee.topographic.model import TopographicVAE
+from ondee.topographic.sequences import Factors
+
+__all__ = ["judge", "untrained"]
+
+_TOGETHER = 16
+
+
+def untrained(model: TopographicVAE, seed: int) -> TopographicVAE:
+    """The same model with weights as they are before any training.
+
+    Parameters
+    ----------
+    model
+        Any.
+    seed
+        Of the weights.
+    """
+    fresh = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in fresh.modules():
+            if isinstance(part, nn.Linear | nn.Conv2d | nn.GroupNorm):
+                part.reset_parameters()
+    with torch.no_grad():
+        if fresh.topography.is_topographic:
+            fresh.topography.centre.fill_(model.settings.centre)
+        for name, parameter in fresh.named_parameters():
+            if name == "decoder.bias":
+                parameter.zero_()
+    return fresh.eval()
+
+
+@torch.no_grad()
+def judge(
+    model: TopographicVAE, source: Factors, *, seed: int, count: int = 96, draws: int = 10, likelihood: int = 32
+) -> dict[str, float]:
+    """Figures of a model on sequences of a source.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    source
+        Of sequences that were not learnt from.
+    seed
+        Of the draws of the latents.
+    count
+        Sequences of each factor.
+    draws
+        Draws of an importance-weighted likelihood.
+    likelihood
+        Sequences of each factor on which it is estimated.
+
+    Returns
+    -------
+    dict
+        ``reconstruction`` and ``divergence`` (nats a frame, of one draw), ``log_likelihood`` (nats a frame, of whole
+        sequences) and ``log_likelihood_frame`` (as published, of frames), ``equivariance`` (of posterior means),
+        ``…_drawn`` (of one draw, as published), ``…_identity``, ``…_centred``, ``…_centred_identity``,
+        ``…_untrained`` and ``…_chance``, ``active_units``, and for each factor ``capcorr_NAME`` (and ``…_untrained``),
+        ``rolled_NAME`` and ``frozen_NAME`` (nats of the frames 1 to S - 1, decoded from the first one rolled, and left
+        as it is).
+    """
+    model = model.eval()
+    device = next(model.parameters()).device
+    sums: dict[str, list[float]] = {}
+    means: list[Tensor] = []
+    made: dict[str, float] = {}
+    fresh = untrained(model, seed)
+    names = list(source.factors)
+    for factor, name in enumerate(track(names, "judging by factor")):
+        latents, before, values = [], [], []
+        for numbers in _batches(count):
+            drawn = source.batch([factor * count + number for number in numbers], factor=factor, device=device)
+            noise = Noise(seed, keys=[-1 - factor * count - number for number in numbers], device=device)
+            few = len([number for number in numbers if number < likelihood])
+            found = _of_batch(model, fresh, drawn.frames, noise, draws, few)
+            for key, entry in found.items():
+                sums.setdefault(key.replace("NAME", name), []).extend(entry.tolist())
+            latents.append(model.latents(drawn.frames).cpu())
+            before.append(fresh.latents(drawn.frames).cpu())
+            values.append(drawn.value)
+        means += latents
+        size, first = source.factors[name], np.concatenate(values)
+        made[f"capcorr_{name}"] = capsule_correlation(torch.cat(latents), first, size)
+        made[f"capcorr_{name}_untrained"] = capsule_correlation(torch.cat(before), first, size)
+    made = {key: float(np.mean(entry)) for key, entry in sums.items()} | made
+    made["equivariance_chance"] = chance_of_error(source.frames, model.topography.capsules, model.topography.places)
+    made["active_units"] = float(active_units(torch.cat(means).flatten(0, 1)))
+    return made
+
+
+def _batches(count: int) -> Iterator[range]:
+    for first in range(0, count, _TOGETHER):
+        yield range(first, min(first + _TOGETHER, count))
+
+
+def _of_batch(
+    model: TopographicVAE, fresh: TopographicVAE, frames: Tensor, noise: Noise, draws: int, few: int
+) -> dict[str, Tensor]:
+    """Figures of each sequence of a batch."""
+    posterior = model.encode(frames)
+    z, u = model.sampled(posterior, noise)
+    drawn, means = model.topography(z, u), model.topography.expected(posterior.z_mean, posterior.squares())
+    roll = model.topography.roll
+    divergence = torch.stack([nats.flatten(1).sum(1) for nats in posterior.divergence().values()]).sum(0)
+    length = frames.shape[1]
+    found = {
+        "reconstruction": -_nats(model, drawn, frames) / length,
+        "divergence": divergence / length,
+        "equivariance": equivariance_error(means, roll),
+        "equivariance_identity": equivariance_error(means, _stay),
+        "equivariance_drawn": equivariance_error(drawn, roll),
+        "equivariance_centred": equivariance_error(centred(means), roll),
+        "equivariance_centred_identity": equivariance_error(centred(means), _stay),
+        "equivariance_untrained": equivariance_error(fresh.latents(frames), fresh.topography.roll),
+        **_followed(model, means, frames),
+    }
+    if few:
+        chosen = Noise(noise.seed, keys=list(noise.keys)[:few], device=noise.device)
+        found |= {
+            {"sequence": "log_likelihood", "frame": "log_likelihood_frame"}[key]: nats
+            for key, nats in model.log_likelihood(frames[:few], chosen, draws).items()
+        }
+    return found
+
+
+def _followed(model: TopographicVAE, means: Tensor, frames: Tensor) -> dict[str, Tensor]:
+    """How well the first frame, rolled or left, decodes to the later ones."""
+    length = frames.shape[1]
+    rolled = torch.stack([model.topography.roll(means[:, 0], lag) for lag in range(1, length)], dim=1)
+    frozen = means[:, :1].expand_as(rolled)
+    return {
+        f"{name}_NAME": -_nats(model, latents, frames[:, 1:]) / (length - 1)
+        for name, latents in (("rolled", rolled), ("frozen", frozen))
+    }
+
+
+def _nats(model: TopographicVAE, latents: Tensor, frames: Tensor) -> Tensor:
+    """Log-likelihood of sequences, ``(B,)``."""
+    return model.likelihood.log_probability(model.decode(latents), frames).flatten(1).sum(1)
+
+
+def _stay(latents: Tensor, frames: float) -> Tensor:
+    return latents

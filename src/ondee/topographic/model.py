@@ -1,0 +1,274 @@
+"""The variational autoencoder of sequences with topographic latents: what it learns by, and how likely it finds them.
+
+References
+----------
+T. A. Keller and M. Welling, Topographic VAEs learn equivariant capsules, NeurIPS 2021, arXiv 2109.01394;
+T. A. Keller and M. Welling, Predictive coding with topographic variational autoencoders, ICCVW 2021 (`lead`);
+Y. Burda et al., Importance weighted autoencoders, ICLR 2016, Eq. 7 (likelihood).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ondee.errors import ConfigError
+from ondee.generative.noise import Noise
+from ondee.nn.autoencoder import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    DenseDecoder,
+    DenseEncoder,
+    Heads,
+)
+from ondee.topographic.likelihood import Likelihood, likelihood_of
+from ondee.topographic.settings import LatentSettings
+from ondee.topographic.topography import Topography
+from ondee.units import WET
+
+__all__ = ["LatentSettings", "Posterior", "TopographicVAE"]
+
+_LOG_ROOT = 0.5 * math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Diagonal Gaussians of z and u at each frame, ``(B, S, C, D)`` each; those of u are None where it is not used."""
+
+    z_mean: Tensor
+    z_log_variance: Tensor
+    u_mean: Tensor | None = None
+    u_log_variance: Tensor | None = None
+
+    def drawn(self, z_noise: Tensor, u_noise: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Draw z and u from standard normal noise of their shape."""
+        z = self.z_mean + z_noise * torch.exp(0.5 * self.z_log_variance)
+        if self.u_mean is None or self.u_log_variance is None or u_noise is None:
+            return z, None
+        return z, self.u_mean + u_noise * torch.exp(0.5 * self.u_log_variance)
+
+    def squares(self) -> Tensor | None:
+        """Expectation of u²."""
+        if self.u_mean is None or self.u_log_variance is None:
+            return None
+        return self.u_mean.square() + self.u_log_variance.exp()
+
+    def divergence(self) -> dict[str, Tensor]:
+        """Kullback-Leibler divergence from the standard normal prior of each latent, nats, of ``z`` and of ``u``."""
+        made = {"z": _divergence(self.z_mean, self.z_log_variance)}
+        if self.u_mean is not None and self.u_log_variance is not None:
+            made["u"] = _divergence(self.u_mean, self.u_log_variance)
+        return made
+
+
+def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def _density(values: Tensor, mean: Tensor | float, log_variance: Tensor | float) -> Tensor:
+    """Log density of diagonal Gaussians, summed over capsules and places: ``(…, S)``."""
+    spread = torch.as_tensor(log_variance, dtype=values.dtype, device=values.device)
+    off = (values - mean).square() * torch.exp(-spread)
+    return (-0.5 * (off + spread) - _LOG_ROOT).flatten(-2).sum(-1)
+
+
+class TopographicVAE(nn.Module):
+    """Encoder, topographic latents and decoder of sequences of frames.
+
+    Parameters
+    ----------
+    settings
+        Of the model.
+    shape
+        Channels, height and width of a frame.
+    encoder, decoder
+        Networks in place of those that the settings name: the encoder gives ``(N, 2 C D)`` for z, or a list of it for z
+        and for u, and the decoder ``(N, planes, H, W)`` of ``(N, C D)``.
+    likelihood
+        In place of that of the settings.
+    """
+
+    def __init__(
+        self,
+        settings: LatentSettings,
+        shape: tuple[int, int, int],
+        *,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        likelihood: Likelihood | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings, self.shape = settings, shape
+        self.topography = Topography(settings)
+        self.likelihood = likelihood or likelihood_of(settings.likelihood)
+        self.encoder = encoder or self._encoder()
+        self.decoder = decoder or self._decoder()
+
+    def _encoder(self) -> nn.Module:
+        settings, latents = self.settings, self.topography.size
+        count = 2 if self.topography.is_topographic else 1
+        _, height, width = self.shape
+        seen = (self.seen_planes, height, width)
+        if settings.network == "dense":
+            return Several([DenseEncoder(seen, latents, settings.widths) for _ in range(count)])
+        trunk = ConvolutionalEncoder(seen, settings.widths, settings.features)
+        return Heads(trunk, settings.features, latents, count)
+
+    def _decoder(self) -> nn.Module:
+        settings, latents = self.settings, self.topography.size
+        channels, height, width = self.shape
+        made = (channels * self.likelihood.planes, height, width)
+        if settings.network == "dense":
+            return DenseDecoder(made, latents, settings.widths[::-1])
+        return ConvolutionalDecoder(made, latents, settings.widths)
+
+    # ---- what an encoder sees
+
+    @property
+    def seen_planes(self) -> int:
+        """Planes that an encoder sees of a frame: of rain also where it is wet and where it was observed."""
+        return self.shape[0] * (3 if self.likelihood.is_rain else 1)
+
+    def seen(self, frames: Tensor) -> Tensor:
+        """Frames ``(…, channels, H, W)`` as an encoder sees them; what is missing is told as such."""
+        if not self.likelihood.is_rain:
+            return torch.where(torch.isfinite(frames), frames, 0.0)
+        there = torch.isfinite(frames)
+        rain = torch.where(there, frames, 0.0)
+        wet = rain >= WET
+        level = torch.where(wet, 1 + torch.log10(rain.clamp(min=WET)), 0.0)
+        return torch.cat([level, wet.to(level.dtype), there.to(level.dtype)], dim=-3)
+
+    # ---- from frames to latents and back
+
+    def encode(self, frames: Tensor) -> Posterior:
+        """Laws of z and u.
+
+        Parameters
+        ----------
+        frames
+            ``(B, S, channels, H, W)``: grey values in [0, 1], or rain in mm h-1; NaN where missing.
+        """
+        batch, length = frames.shape[:2]
+        told = self.encoder(self.seen(frames).flatten(0, 1))
+        parts = [told] if isinstance(told, Tensor) else list(told)
+        shape = (batch, length, self.topography.capsules, self.topography.places)
+        laws = [entry.reshape(shape) for part in parts for entry in part.float().chunk(2, dim=-1)]
+        return Posterior(*laws[: 4 if self.topography.is_topographic else 2])
+
+    def latents(self, frames: Tensor) -> Tensor:
+        """Topographic latents ``(B, S, C, D)`` of the posterior means: (E z + mu) / sqrt(sum of E u²)."""
+        posterior = self.encode(frames)
+        return self.topography.expected(posterior.z_mean, posterior.squares())
+
+    def sampled(self, posterior: Posterior, noise: Noise, stream: str = "") -> tuple[Tensor, Tensor | None]:
+        """Draw z and u with keyed noise, ``(B, S, C, D)``."""
+        shape = posterior.z_mean.shape
+        count = math.prod(shape[1:])
+        needed = ("z", "u") if posterior.u_mean is not None else ("z",)
+        drawn = [noise.vectors(name + stream, count).reshape(shape).to(posterior.z_mean) for name in needed]
+        return posterior.drawn(*drawn)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Planes ``(…, channels planes, H, W)`` of topographic latents ``(…, C, D)``."""
+        flat = latents.reshape(-1, self.topography.size)
+        made: Tensor = self.decoder(flat)
+        return made.reshape(*latents.shape[:-2], *made.shape[1:])
+
+    def reconstruct(self, frames: Tensor) -> Tensor:
+        """Expected pixels of the posterior means, ``(B, S, channels, H, W)``."""
+        return self.likelihood.mean(self.decode(self.latents(frames)))
+
+    # ---- learning
+
+    def loss(self, frames: Tensor, noise: Noise, weight: float = 1.0) -> dict[str, Tensor]:
+        """Bound on the negative log-likelihood, nats a frame, of one draw of the latents.
+
+        Parameters
+        ----------
+        frames
+            ``(B, S, channels, H, W)``.
+        noise
+            Keyed by sample.
+        weight
+            Of the divergence, for a warm-up.
+
+        Returns
+        -------
+        dict
+            ``loss``, ``reconstruction``, ``divergence_z`` and ``divergence_u``. With leads ahead, a frame that the
+            sequence does not have counts for nothing.
+        """
+        posterior = self.encode(frames)
+        z, u = self.sampled(posterior, noise)
+        latents = self.topography(z, u)
+        count = frames.shape[0] * frames.shape[1]
+        parts = {"reconstruction": self._missed(latents, frames) / count}
+        for name, nats in posterior.divergence().items():
+            parts[f"divergence_{name}"] = nats.sum() / count
+        divergence = sum((nats for name, nats in parts.items() if name != "reconstruction"), torch.zeros(()))
+        return {"loss": parts["reconstruction"] + weight * divergence, **parts}
+
+    def _missed(self, latents: Tensor, frames: Tensor) -> Tensor:
+        """Negative log-likelihood of all frames, the mean of the leads, each as if it had all of the frames."""
+        found = []
+        for lead in self.settings.lead:
+            kept = frames.shape[1] - lead
+            if kept < 1:
+                raise ConfigError(
+                    f"sequences of {frames.shape[1]} frames have none {lead} frames ahead",
+                    where="settings.lead",
+                    fix="give shorter leads or longer sequences",
+                )
+            made = self.decode(self.topography.roll(latents[:, :kept], lead) if lead else latents)
+            nats = self.likelihood.log_probability(made, frames[:, lead:]).sum()
+            found.append(-nats * frames.shape[1] / kept)
+        return torch.stack(found).mean()
+
+    # ---- how likely
+
+    @torch.no_grad()
+    def log_likelihood(self, frames: Tensor, noise: Noise, samples: int = 10) -> dict[str, Tensor]:
+        """Importance-weighted log-likelihood of sequences, nats a frame.
+
+        Parameters
+        ----------
+        frames
+            ``(B, S, channels, H, W)``.
+        noise
+            Keyed by sample; its members are not used.
+        samples
+            Draws of the latents, K.
+
+        Returns
+        -------
+        dict
+            ``sequence``: log of the mean weight of whole sequences, over S; a lower bound of log p(x) / S that rises
+            to it with K. ``frame``: what the published code reports, the log of the *sum* of the weights of each frame
+            by itself, although its latents depend on the neighbours' u; it is no bound and only good to compare with
+            published numbers. ``(B,)`` each.
+        """
+        posterior = self.encode(frames)
+        weights = []
+        for number in range(samples):
+            z, u = self.sampled(posterior, noise, f" of draw {number}")
+            made = self.decode(self.topography(z, u))
+            nats = self.likelihood.log_probability(made, frames).flatten(2).sum(-1)
+            nats = nats + _density(z, 0.0, 0.0) - _density(z, posterior.z_mean, posterior.z_log_variance)
+            if u is not None and posterior.u_mean is not None and posterior.u_log_variance is not None:
+                nats = nats + _density(u, 0.0, 0.0) - _density(u, posterior.u_mean, posterior.u_log_variance)
+            weights.append(nats.double())
+        each = torch.stack(weights)
+        whole = torch.logsumexp(each.sum(-1), 0) - math.log(samples)
+        return {"sequence": whole / frames.shape[1], "frame": torch.logsumexp(each, 0).mean(-1)}
+
+
+class Several(nn.ModuleList):
+    """Networks side by side on the same input."""
+
+    def forward(self, values: Tensor) -> list[Tensor]:
+        """What each makes of it."""
+        return [network(values) for network in self]

@@ -1,0 +1,249 @@
+"""What the training of an autoencoder works with: sequences, made by their numbers on the device that learns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ondee.generative.noise import Noise
+from ondee.run import described_latent, load_latent, save_latent
+from ondee.topographic.digits import digits_of
+from ondee.topographic.judging import judge
+from ondee.topographic.model import TopographicVAE
+from ondee.topographic.sequences import Digits, Factors, Sprites
+from ondee.training.material import JUDGED, Material, Numbers, trained
+from ondee.training.settings import LatentConfig
+
+__all__ = ["LatentMaterial", "Sequences", "Unrolled", "sequences_of"]
+
+_MOMENTUM = 0.9
+_SHOWN = 3
+_FITTED_ON = 32
+"""Sequences of each factor on which a finished model is judged."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of a batch and their numbers.
+
+    Parameters
+    ----------
+    keys
+        Numbers.
+    frames
+        ``(B, S, channels, H, W)``; None before they are made.
+    """
+
+    keys: tuple[int, ...]
+    frames: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Sequences of the validation and what the model makes of them.
+
+    Parameters
+    ----------
+    frames, reconstructed, rolled
+        ``(B, S, H, W, channels)``, 0 to 1; `rolled` is decoded from the first frame alone.
+    step
+        Steps learnt so far.
+    """
+
+    frames: NDArray[Any]
+    reconstructed: NDArray[Any]
+    rolled: NDArray[Any]
+    step: int
+
+
+class _Count(Dataset[int]):
+    """Numbers themselves."""
+
+    def __getitem__(self, number: int) -> int:
+        return number
+
+
+class LatentMaterial(Material):
+    """Sequences of two splits and a model that learns them.
+
+    Parameters
+    ----------
+    config, model, data
+        As of :class:`Material`.
+    training, validation
+        Where the sequences come from.
+    """
+
+    config: LatentConfig
+    model: TopographicVAE
+
+    def __init__(
+        self, config: LatentConfig, model: TopographicVAE, data: dict[str, Any], training: Factors, validation: Factors
+    ) -> None:
+        super().__init__(config, model, data)
+        self.training, self.validation = training, validation
+
+    @classmethod
+    def of(cls, config: LatentConfig) -> LatentMaterial:
+        """Read what there is to read and make the model.
+
+        Raises
+        ------
+        ReadError
+            If the digits are not there.
+        """
+        splits = {name: sequences_of(config, name) for name in ("train", "validation")}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            model = TopographicVAE(config.settings, splits["train"].shape)
+        return cls(config, model, _data(config, splits), splits["train"], splits["validation"])
+
+    # ---- learning
+
+    def loader(self, first: int, rank: int = 0, world: int = 1) -> DataLoader[Any]:
+        """Numbers of the sequences of each step."""
+        numbers = Numbers(first, self.config.steps, self.config.batch, rank, world)
+        return DataLoader(_Count(), batch_sampler=numbers, collate_fn=_numbered)
+
+    def judged(self) -> Iterator[Sequences]:
+        """Numbers of the sequences of the validation."""
+        for start in range(0, self.config.validation_samples, self.config.batch):
+            last = min(start + self.config.batch, self.config.validation_samples)
+            yield Sequences(tuple(JUDGED + number for number in range(start, last)))
+
+    def placed(self, batch: Sequences, device: torch.device) -> Sequences:
+        """Sequences made on a device."""
+        judged = batch.keys[0] >= JUDGED
+        source = self.validation if judged else self.training
+        numbers = [key - JUDGED * judged for key in batch.keys]
+        return Sequences(batch.keys, source.batch(numbers, device=device).frames)
+
+    def loss(self, model: TopographicVAE, batch: Sequences, step: int) -> dict[str, Tensor]:
+        """Bound of the model."""
+        assert batch.frames is not None
+        noise = Noise(self.config.seed, keys=batch.keys, device=batch.frames.device)
+        warmup = self.config.divergence_warmup
+        return model.loss(batch.frames, noise, min(1.0, (step + 1) / warmup) if warmup else 1.0)
+
+    def observed(self, batch: Sequences) -> Tensor:
+        """Sequences."""
+        return torch.tensor(float(len(batch.keys)), device=batch.frames.device if batch.frames is not None else None)
+
+    def keys(self, batch: Sequences) -> list[int]:
+        """Numbers of the sequences."""
+        return list(batch.keys)
+
+    def prepare(self) -> None:
+        """Nothing."""
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Adam with weight decay if there is any, or gradient descent with momentum."""
+        if self.config.optimiser == "sgd":
+            decay = self.config.weight_decay
+            return torch.optim.SGD(trained(self.model), lr=self.config.rate, momentum=_MOMENTUM, weight_decay=decay)
+        return super().optimiser()
+
+    @property
+    def constant_rate(self) -> bool:
+        """Whether the rate stays."""
+        return self.config.schedule == "constant"
+
+    # ---- telling
+
+    def counts(self) -> dict[str, int]:
+        """Sequences learnt in all, and those of the validation."""
+        return {"train": self.config.steps * self.config.batch, "validation": self.config.validation_samples}
+
+    def size(self, batch: Sequences) -> int:
+        """Bytes of the frames."""
+        return 0 if batch.frames is None else batch.frames.numel() * batch.frames.element_size()
+
+    def scene(self, model: TopographicVAE, batches: Sequence[Sequences], device: torch.device, step: int) -> Unrolled:
+        """The first sequence of each factor, reconstructed, and rolled from its first frame."""
+        count = min(_SHOWN, len(self.validation.factors))
+        frames = torch.cat([self.validation.batch([n], factor=n, device=device).frames for n in range(count)])
+        latents = model.latents(frames)
+        rolled = torch.stack([model.topography.roll(latents[:, 0], lag) for lag in range(frames.shape[1])], dim=1)
+        seen, made, moved = (
+            fields.movedim(-3, -1).float().cpu().numpy()
+            for fields in (frames, *(model.likelihood.mean(model.decode(entry)) for entry in (latents, rolled)))
+        )
+        return Unrolled(seen, made, moved, step)
+
+    def fit(self, model: TopographicVAE) -> dict[str, float]:
+        """Nothing is fitted; the figures are those of the validation."""
+        found = judge(model, self.validation, seed=self.config.seed, count=_FITTED_ON, likelihood=8)
+        return {name: round(value, 5) for name, value in found.items()}
+
+    def told(self) -> dict[str, Any]:
+        """The configuration without paths."""
+        values: dict[str, Any] = json.loads(self.config.model_dump_json(exclude={"data", "run"}))
+        return {**values, "fingerprint": self.data["fingerprint"], "taken": {}}
+
+    def described(self) -> dict[str, Any]:
+        """What the run says of its model."""
+        return described_latent(self.model, training=self.told())
+
+    def origin(self) -> dict[str, Any]:
+        """Where the digits lay."""
+        return {"data_folder": self.config.data or ""}
+
+    def save(self, folder: Path, model: TopographicVAE, about: Mapping[str, Any]) -> None:
+        """Write the run."""
+        save_latent(folder, model, about=about)
+
+    def require_finished(self, folder: Path) -> None:
+        """Refuse a finished run that cannot be loaded."""
+        load_latent(folder)
+
+
+def sequences_of(config: LatentConfig, split: str) -> Factors:
+    """Sequences of a split as a configuration tells them.
+
+    Parameters
+    ----------
+    config
+        With whole paths.
+    split
+        ``train``, ``validation`` or ``test``.
+
+    Raises
+    ------
+    ReadError
+        If the digits are not there.
+    """
+    if config.sequences == "sprites":
+        return Sprites(seed=config.seed, split=split)
+    images = digits_of(config.data or ".", split)
+    return Digits(images, seed=config.seed, stream=split, together=config.together)
+
+
+def _numbered(numbers: list[int]) -> Sequences:
+    return Sequences(tuple(numbers))
+
+
+def _data(config: LatentConfig, splits: Mapping[str, Factors]) -> dict[str, Any]:
+    """What is learnt from, in plain values."""
+    source = splits["train"]
+    held = {
+        name: hashlib.sha256(entry.images.numpy().tobytes()).hexdigest()
+        for name, entry in splits.items()
+        if isinstance(entry, Digits)
+    }
+    about = {"sequences": config.sequences, "factors": dict(source.factors), "frames": source.frames, "images": held}
+    return {
+        "store": config.sequences,
+        "fingerprint": hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16],
+        "factors": ", ".join(f"{name} ({size} values)" for name, size in source.factors.items()),
+        "frames": source.frames,
+        "parts": {},
+    }

@@ -1,0 +1,176 @@
+"""Training of models of sequences: it learns, gives the same bits after a kill, and its runs can be used."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from ondee import run
+from ondee.cli import main
+from ondee.errors import ConfigError, ReadError, StoreError
+from ondee.training.lesson import Lesson
+from ondee.training.material import gather
+from ondee.training.session import train
+from ondee.training.settings import LatentConfig, read
+
+torch.set_num_threads(1)
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("tvae-*.yaml"))
+
+
+def config(**more):
+    told = {
+        "model": "tvae",
+        "sequences": "sprites",
+        "settings": {"capsules": 4, "dimensions": [15], "coherence": {"frames": 5, "width": 1}},
+        "batch": 2,
+        "steps": 8,
+        "seed": 3,
+        "validate_every": 4,
+        "validation_samples": 4,
+        "checkpoint_every": 3,
+        "threads": 1,
+        "pictures": False,
+    }
+    return LatentConfig.model_validate({**told, **more})
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("latent") / "tvae"
+    return train(config(), out=folder), folder
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Files of the size of MNIST's header and few digits."""
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for name, count in (("train-images-idx3-ubyte", 48_004), ("t10k-images-idx3-ubyte", 4)):
+        header = b"\0\0\x08\x03" + np.array([count, 4, 4], ">u4").tobytes()
+        values = np.arange(count * 16, dtype=np.uint64).astype(np.uint8).tobytes()
+        (folder / f"{name}.gz").write_bytes(gzip.compress(header + values, 1))
+    return folder
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_configurations_that_ship_can_be_read(path):
+    found = read(path, data="somewhere" if "mnist" in path.stem else None)
+    size = 18 if "mnist" in path.stem else 15
+    assert isinstance(found, LatentConfig) and Path(found.run).name == path.stem
+    assert (found.settings.capsules, found.settings.dimensions) == (size, (size,))
+
+
+def test_there_is_a_row_for_every_coherence_and_both_sets():
+    assert len(CONFIGS) == 12
+    told = [yaml.safe_load(path.read_text())["settings"]["coherence"] for path in CONFIGS]
+    assert sum(entry is None for entry in told) == 2 and sum("shape" in (entry or {}) for entry in told) == 4
+
+
+def test_a_run_says_what_it_learnt_and_loads(whole):
+    done, folder = whole
+    told = yaml.safe_load((folder / "config.yaml").read_text())
+    assert told["model"] == "tvae" and told["training"]["sequences"] == "sprites" and "data" not in told["training"]
+    assert {"capcorr_x", "rolled_scale", "equivariance_chance", "log_likelihood"} <= done.figures.keys()
+    model = run.load_latent(folder)
+    frames = torch.rand(1, 15, 1, 64, 64)
+    assert model.latents(frames).shape == (1, 15, 4, 15) and not model.training
+    losses = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert losses[0]["step"] == 4 and losses[-1]["validation_loss"] < losses[0]["validation_loss"]
+
+
+def test_an_image_is_the_same_whatever_the_batch_it_is_in():
+    material = gather(config())
+    both, one = (next(iter(gather(config(batch=size)).loader(0))) for size in (2, 1))
+    device = torch.device("cpu")
+    assert torch.equal(material.placed(both, device).frames[:1], material.placed(one, device).frames)
+
+
+def test_killed_and_resumed_gives_the_same_bits(whole, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    usual = Lesson.training_step
+
+    def dies(self, batch, batch_idx):
+        if self.first + batch_idx == 5:
+            raise Killed
+        return usual(self, batch, batch_idx)
+
+    monkeypatch.setattr(Lesson, "training_step", dies)
+    with pytest.raises(Killed):
+        train(config(), out=tmp_path / "cut")
+    monkeypatch.setattr(Lesson, "training_step", usual)
+    assert train(config(), out=tmp_path / "cut").first == 3
+    first, second = weights(whole[1]), weights(tmp_path / "cut")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert train(config(), out=tmp_path / "cut").first == 8
+
+
+def test_descent_with_momentum_keeps_its_rate_and_resumes(tmp_path):
+    slow = config(optimiser="sgd", schedule="constant", rate=1e-4, steps=4, checkpoint_every=2, ema=0)
+    train(slow, out=tmp_path / "sgd")
+    lines = [json.loads(line) for line in (tmp_path / "sgd" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["rate"] for line in lines if "rate" in line] == [1e-4]
+
+
+def test_another_configuration_is_refused(whole):
+    with pytest.raises(StoreError, match=r"settings.capsules is 4 there and 5 here"):
+        train(config(settings={"capsules": 5, "dimensions": [15], "coherence": None}), out=whole[1])
+
+
+def test_what_cannot_be_asked_for_is_refused(tmp_path):
+    def refused(text, **given):
+        path = tmp_path / "tvae.yaml"
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            read(path, **given)
+        return str(caught.value.what) + str(caught.value.where)
+
+    base = "model: tvae\nsequences: sprites\n"
+    assert "data" in refused("model: tvae\nsequences: digits\n")
+    assert "capsuls" in refused(base + "settings: { capsuls: 3 }\n")
+    assert "shared out" in refused(base + "settings: { capsules: 3, coherence: { speeds: [0, 1] } }\n")
+    assert "odd number" in refused(base + "settings: { coherence: { width: 2 } }\n")
+    assert "open end" in refused(base + "settings: { coherence: { time: open } }\n")
+    assert "axes" in refused(base + "settings: { coherence: { speeds: [[1, 2]] } }\n")
+    assert "store" in refused(base, store="a.zarr")
+    assert "store" in refused("store: a\nmodel: unet\n", data="b")
+
+
+def test_digits_are_read_and_missing_ones_are_named(digits, tmp_path):
+    small = {"capsules": 2, "dimensions": [18], "coherence": {"frames": 3, "width": 1}}
+    told = config(sequences="digits", data=str(digits), settings=small, steps=2, validate_every=2)
+    material = gather(told)
+    assert material.model.shape == (3, 4, 4) and len(material.validation.images) == 4
+    with pytest.raises(ReadError, match="no digits"):
+        gather(config(sequences="digits", data=str(tmp_path), settings=small))
+
+
+def test_a_run_of_another_kind_is_refused(whole, tmp_path):
+    with pytest.raises(ReadError, match="no autoencoder"):
+        run.load_latent("unet")
+    with pytest.raises(ReadError) as caught:
+        run.load(whole[1])
+    assert caught.value.fix
+
+
+def test_the_command_trains_draws_and_tells(tmp_path, capsys):
+    path = tmp_path / "tvae.yaml"
+    told = json.loads(config(steps=2, validate_every=2, pictures=True).model_dump_json(exclude={"run"}))
+    path.write_text(yaml.safe_dump(told))
+    for more in (["--dry-run", "--json"], ["--out", str(tmp_path / "run")]):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", str(path), *more])
+        assert ended.value.code == 0
+    assert '"parameters"' in capsys.readouterr().out
+    assert (tmp_path / "run" / "pictures" / "00000002.png").stat().st_size > 1000
