@@ -66,6 +66,7 @@ def pair_variants() -> dict[str, dict[str, Any]]:
         "crps": common | {"model": "crps", "steps": 600},
         "ddpm": common | {"model": "ddpm", "steps": 1200, "predictors": {"minutes": [0]}},
         "matched": common | {"model": "matched", "settings": {}} | mean,
+        "matched-noise": common | {"model": "matched", "settings": {"kind": "noise"}} | mean,
         "threshold": common | {"model": "threshold", "settings": {}},
     }
 

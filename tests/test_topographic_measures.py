@@ -157,24 +157,17 @@ def test_what_does_not_roll_has_no_correlation(size):
     assert capsule_correlation(rolling(len(values), 15, 5, 15), np.full(len(values), 3), size) == 0
 
 
-@pytest.mark.parametrize(("size", "first"), [(15, 1), (5, 0)])
-def test_noise_has_no_correlation(size, first):
+@pytest.mark.parametrize("size", [15, 5])
+def test_noise_has_no_correlation(size):
+    # Sequences of one cycle that begin at 0 would be right by themselves; they are left out.
     count = 4000
-    values = first + np.arange(count) % (size - first)
+    values = np.arange(count) % size
     latents = normal(count, 15, 1, 15, seed=5)
     assert abs(capsule_correlation(latents, values, size)) < 4 / np.sqrt(count)
 
 
-def test_sequences_of_one_cycle_that_begin_at_nought_flatter_noise():
-    count, size = 4500, 15
-    values = np.arange(count) % size
-    found = capsule_correlation(normal(count, size, 1, size, seed=6), values, size)
-    # Their first frame is compared with itself. With p = 1 / n of the rolls 0 and the others uniform on 0 to n - 1:
-    # covariance m² / n about the mean m = (n - 1) / 2.
-    mean, square = (size - 1) / 2, (size - 1) * (2 * size - 1) / 6
-    share = 1 - 1 / size
-    wanted = mean**2 / size / np.sqrt((square - mean**2) * (share * square - (share * mean) ** 2))
-    assert found == pytest.approx(wanted, abs=4 / np.sqrt(count))
+def test_sequences_that_begin_at_nought_alone_tell_nothing():
+    assert capsule_correlation(rolling(8, 15, 5, 15), np.zeros(8, np.int64), 15) == 0
 
 
 @pytest.mark.parametrize(("size", "frames", "places"), [(18, 15, 18), (10, 15, 15), (15, 15, 12)])

@@ -480,3 +480,8 @@ def test_frames_share_their_scale_and_nothing_else():
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValidationError):
         LatentSettings(**wrong)
+
+
+def test_a_model_that_only_looks_ahead_has_no_likelihood_of_a_frame():
+    with pytest.raises(ConfigError, match="never the frame itself"):
+        model(lead=(1, 2)).log_likelihood(torch.zeros(1, 5, 1, 8, 8), Noise(0, keys=(0,)))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ondee.errors import ReadError
+from ondee.errors import ConfigError, ReadError
 
 __all__ = ["SPLITS", "digits_of", "read_idx"]
 
@@ -43,6 +43,10 @@ def digits_of(folder: str | Path, split: str) -> NDArray[np.uint8]:
     ReadError
         If a file is missing or is none.
     """
+    if split not in SPLITS:
+        raise ConfigError(
+            f"there is no split {split!r} of the digits", where="split", fix=f"give one of {', '.join(SPLITS)}"
+        )
     name = "t10k-images-idx3-ubyte" if split == "test" else "train-images-idx3-ubyte"
     place = next((path for path in (Path(folder) / f"{name}.gz", Path(folder) / name) if path.is_file()), None)
     if place is None:

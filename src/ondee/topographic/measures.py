@@ -138,8 +138,8 @@ def capsule_correlation(latents: Tensor, values: NDArray[np.int64], size: int) -
     -----
     The frame at which y is 0 is always the last such one (in capsules of fewer places than frames, the last from which
     a roll back is not yet a whole turn). The published code takes the one whose roll fits best, which
-    flatters factors that go through more than one cycle. Where there is but one, a sequence that begins with y = 0 is
-    compared with itself, which gives mere noise about 3 / `size` and not 0.
+    flatters factors that go through more than one cycle. Where there is but one, a sequence that begins with y = 0
+    would be compared with itself, which is right without having learnt anything: it is left out.
     """
     frames = latents.shape[1]
     if frames % size:
@@ -155,12 +155,15 @@ def capsule_correlation(latents: Tensor, values: NDArray[np.int64], size: int) -
             where="latents",
             fix="give capsules with at least as many places as the factor has values",
         )
-    zero = torch.from_numpy((cycles - 1) * size + -values % size)
-    forward = observed_rolls(latents[:, 0], latents[torch.arange(len(latents)), zero])
-    found = stats.mode(-forward % size, axis=1).mode
-    if np.ptp(found) == 0 or np.ptp(values) == 0:
+    zero = (cycles - 1) * size + -values % size
+    rows = np.flatnonzero(zero)
+    if rows.size < 2:
         return 0.0
-    return float(np.corrcoef(found, values)[0, 1])
+    forward = observed_rolls(latents[rows, 0], latents[rows, zero[rows]])
+    found, moved = stats.mode(-forward % size, axis=1).mode, values[rows]
+    if np.ptp(found) == 0 or np.ptp(moved) == 0:
+        return 0.0
+    return float(np.corrcoef(found, moved)[0, 1])
 
 
 def active_units(means: Tensor, least: float = 0.01) -> int:

@@ -113,8 +113,8 @@ class TopographicVAE(nn.Module):
         _, height, width = self.shape
         seen = (self.seen_planes, height, width)
         if settings.network == "dense":
-            return Several([DenseEncoder(seen, latents, settings.widths) for _ in range(count)])
-        trunk = ConvolutionalEncoder(seen, settings.widths, settings.features)
+            return Several([DenseEncoder(seen, latents, settings.layers) for _ in range(count)])
+        trunk = ConvolutionalEncoder(seen, settings.layers, settings.features)
         return Heads(trunk, settings.features, latents, count)
 
     def _decoder(self) -> nn.Module:
@@ -122,8 +122,8 @@ class TopographicVAE(nn.Module):
         channels, height, width = self.shape
         made = (channels * self.likelihood.planes, height, width)
         if settings.network == "dense":
-            return DenseDecoder(made, latents, settings.widths[::-1])
-        return ConvolutionalDecoder(made, latents, settings.widths)
+            return DenseDecoder(made, latents, settings.layers[::-1])
+        return ConvolutionalDecoder(made, latents, settings.layers)
 
     # ---- what an encoder sees
 
@@ -250,7 +250,18 @@ class TopographicVAE(nn.Module):
             to it with K. ``frame``: what the published code reports, the log of the *sum* of the weights of each frame
             by itself, although its latents depend on the neighbours' u; it is no bound and only good to compare with
             published numbers. ``(B,)`` each.
+
+        Raises
+        ------
+        ConfigError
+            If the model was never asked for the frame itself: it has no likelihood of it.
         """
+        if 0 not in self.settings.lead:
+            raise ConfigError(
+                f"the model decodes frames ahead ({', '.join(map(str, self.settings.lead))}), never the frame itself",
+                where="settings.lead",
+                fix="train with 0 among the leads",
+            )
         posterior = self.encode(frames)
         weights = []
         for number in range(samples):

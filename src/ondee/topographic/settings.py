@@ -47,9 +47,9 @@ class LatentSettings(TopographySettings):
     network: Literal["dense", "convolutional"] = "dense"
     """Fully connected layers as in the published model, with encoders of z and u of their own; or convolutions, with
     one trunk for both."""
-    widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = (3, 2)
+    widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
     """Of the layers between pixels and latents: multiples of the number of latents of a dense network, channels at
-    1/2, 1/4 … of the resolution of a convolutional one."""
+    1/2, 1/4 … of the resolution of a convolutional one. Empty for the usual ones, 3 and 2, or 32, 64, 128 and 128."""
     features: Annotated[int, Field(ge=8, le=8192)] = 256
     """Width of the trunk of a convolutional network."""
     likelihood: Literal["bernoulli", "censored", "hurdle-gamma", "hurdle-lognormal"] = "bernoulli"
@@ -57,3 +57,8 @@ class LatentSettings(TopographySettings):
     lead: tuple[Annotated[int, Field(ge=0, le=64)], ...] = (0,)
     """Frames ahead that are decoded from a roll of the latents; 0 for the frame itself. More than one are learnt side
     by side."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Widths of the layers, the usual ones where none were given."""
+        return self.widths or {"dense": (3, 2), "convolutional": (32, 64, 128, 128)}[self.network]
