@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from benchmarks import retrieval_page as page
 from benchmarks import retrieval_timing as timing
 from benchmarks.retrieval_clouds import clouds
-from benchmarks.retrieval_fields import PRODUCTS, Entry, Moments, entries, evaluations, image_of, retrieved, truth_of
+from benchmarks.retrieval_fields import PRODUCTS, Entry, Moments, entries, evaluations, retrieved, truth_of
 from ondee.batches.offered import IMAGES, RAIN
 from ondee.collocation.reading import Reading
+from ondee.command.scene import panels
 from ondee.plot import draw_ranks, draw_reliability, draw_replicate, draw_spread_skill
 from ondee.plot.retrieval import draw_place_and_kind, draw_retrievals, draw_spectral_ratios
 from ondee.plot.series import Scores, drawable, series
@@ -234,23 +235,14 @@ def scene_of(judgement: Judgement, drawn: Sequence[str], flow: str) -> xr.Datase
             return held["rain_rate"].sel(time=stamp).load()
 
     radar = rain(judgement.truth)
-    panels: dict[str, NDArray[np.float32]] = {"radar": radar.values}
+    fields = {}
     for name in drawn:
         field = rain(judgement.folders[name])
-        panels[name] = field.isel(member=0).values if "member" in field.dims else field.values
-    members = rain(judgement.folders[flow])
-    panels |= {f"{flow}, member {k + 1}": members.isel(member=k).values for k in range(_SHOWN)}
-    panels[f"{flow} mean"] = members.mean("member", skipna=False).values
-    likely = (members >= 1.0).mean("member").where(members.notnull().all("member"))
-    image = image_of(judgement.moments, judgement.models[0].retriever, stamp)
-    return xr.Dataset(
-        {
-            "rain_rate": (("panel", "y", "x"), np.stack(list(panels.values())), {"units": "mm h-1"}),
-            "probability": (("y", "x"), likely.values, {"units": "1", "threshold": 1.0}),
-            str(image.name): image,
-        },
-        coords={**{name: radar.coords[name] for name in ("y", "x", "crs")}, "panel": list(panels), "time": stamp},
-    )
+        fields[name] = field.isel(member=0).values if "member" in field.dims else field.values
+    scenes = judgement.moments.scenes(judgement.models[0].retriever)
+    image = scenes.newest(int(np.flatnonzero(scenes.times == stamp)[0]))
+    made = panels(radar.values, fields, rain(judgement.folders[flow]).values, flow, image, _SHOWN)
+    return made.assign_coords({**{name: radar.coords[name] for name in ("y", "x", "crs")}, "time": stamp})
 
 
 def figures(judgement: Judgement, folder: Path, prefix: str, names: argparse.Namespace) -> None:

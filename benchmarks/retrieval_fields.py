@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from numpy.typing import NDArray
 
 from ondee import run
@@ -36,7 +35,6 @@ __all__ = [
     "Moments",
     "entries",
     "evaluations",
-    "image_of",
     "retrieved",
     "truth_of",
 ]
@@ -339,24 +337,3 @@ def evaluations(entry: Entry, condition: Condition, members: int = 1) -> int:
     for hook in hooks:
         hook.remove()
     return calls[False] * members or calls[True]
-
-
-def image_of(moments: Moments, retriever: Retriever, stamp: np.datetime64, channel: str = "IR_108") -> xr.DataArray:
-    """The newest image of one channel: brightness temperature in K, or a likelihood in %.
-
-    Parameters
-    ----------
-    moments, retriever
-        As of :func:`truth_of`.
-    stamp
-        The moment.
-    channel
-        Its name; the first one if there is none of that name.
-    """
-    scenes = moments.scenes(retriever)
-    index = int(np.flatnonzero(scenes.times == stamp)[0])
-    seen = retriever.predictors
-    place = seen.channels.index(channel) if channel in seen.channels else 0
-    values = scenes.condition([index]).images[0, 0, place].numpy()
-    name = "brightness_temperature" if seen.units == "K" else "precipitation_likelihood"
-    return xr.DataArray(values, dims=("y", "x"), name=name, attrs={"units": seen.units})

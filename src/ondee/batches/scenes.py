@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.batches.offered import (
@@ -179,6 +180,27 @@ class Scenes:
         return Batch(condition, torch.from_numpy(rain), torch.ones(len(indices)), keys)
 
     # ---- one window of one moment
+
+    def newest(self, index: int, channel: str = "IR_108") -> xr.DataArray:
+        """The newest image of one channel: brightness temperature in K, or a likelihood in %.
+
+        Parameters
+        ----------
+        index
+            Of :attr:`times`.
+        channel
+            Its name; the first one if there is none of that name.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``(y, x)``, NaN where missing.
+        """
+        seen = self.predictors
+        place = seen.channels.index(channel) if channel in seen.channels else 0
+        values = self.condition([index]).images[0, 0, place].numpy()
+        name = "brightness_temperature" if seen.units == "K" else "precipitation_likelihood"
+        return xr.DataArray(values, dims=("y", "x"), name=name, attrs={"units": seen.units})
 
     def fill(
         self, index: int, rows: slice, columns: slice, images: NDArray[np.float32], auxiliary: NDArray[np.float32]

@@ -125,9 +125,9 @@ def retrieved_scene(
         count = members if name == names[-1] else 1
         made[name], costs[name] = _drawn(retriever, scenes[name], times, count, seed)
     chosen = int(np.argmax(np.nansum(radar, axis=(1, 2))))
-    image = _infrared(first, retrievers[names[-1]], chosen)
-    coordinates = first.grid.coordinates()
-    scene = _scene(radar, made, names[-1], chosen, image).assign_coords({**coordinates, "time": times[chosen]})
+    single = {name: fields[chosen, 0] for name, fields in made.items() if name != names[-1]}
+    scene = panels(radar[chosen], single, made[names[-1]][chosen], names[-1], first.newest(chosen))
+    scene = scene.assign_coords({**first.grid.coordinates(), "time": times[chosen]})
     return Scene(scene, _numbers(radar, made, names[-1], costs))
 
 
@@ -185,28 +185,37 @@ def _drawn(
     return np.stack(fields), (evaluations, spent)
 
 
-def _infrared(scenes: Any, retriever: Retriever, index: int) -> xr.DataArray:
-    channels = retriever.predictors.channels
-    place = channels.index("IR_108") if "IR_108" in channels else 0
-    values = scenes.condition([index]).images[0, 0, place].numpy()
-    return xr.DataArray(values, dims=("y", "x"), name="brightness_temperature", attrs={"units": "K"})
+def panels(
+    radar: Fields, fields: Mapping[str, Fields], members: Fields, flow: str, image: xr.DataArray, shown: int = _SHOWN
+) -> xr.Dataset:
+    """What is drawn of one moment: image, radar, single fields, some members, their mean and a probability.
 
-
-def _scene(radar: Fields, made: Mapping[str, Fields], flow: str, chosen: int, image: xr.DataArray) -> xr.Dataset:
-    """Panels of one moment."""
-    panels = {"radar": radar[chosen]}
-    panels |= {name: fields[chosen, 0] for name, fields in made.items() if name != flow}
-    members = made[flow][chosen]
-    panels |= {f"{flow}, member {number + 1}": members[number] for number in range(min(_SHOWN, len(members)))}
-    panels[f"{flow} mean"] = members.mean(axis=0)
+    Parameters
+    ----------
+    radar
+        ``(y, x)`` mm h-1.
+    fields
+        The same, of other models by name.
+    members
+        ``(M, y, x)`` mm h-1.
+    flow
+        What the members are called.
+    image
+        ``(y, x)``, as :meth:`ondee.batches.Scenes.newest` gives it.
+    shown
+        Members that are shown.
+    """
+    rain = {"radar": radar, **fields}
+    rain |= {f"{flow}, member {number + 1}": members[number] for number in range(min(shown, len(members)))}
+    rain[f"{flow} mean"] = members.mean(axis=0)
     likely = np.where(np.isfinite(members).all(axis=0), (members >= 1.0).mean(axis=0), np.nan)
     return xr.Dataset(
         {
-            "rain_rate": (("panel", "y", "x"), np.stack(list(panels.values())), {"units": "mm h-1"}),
-            "brightness_temperature": image,
+            "rain_rate": (("panel", "y", "x"), np.stack(list(rain.values())), {"units": "mm h-1"}),
             "probability": (("y", "x"), likely.astype(np.float32), {"units": "1", "threshold": 1.0}),
+            str(image.name): image,
         },
-        coords={"panel": list(panels)},
+        coords={"panel": list(rain)},
     )
 
 
