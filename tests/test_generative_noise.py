@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ondee.generative.noise import BLOCK, Noise, keyed
+from ondee.generative.noise import BLOCK, Noise, drawn_integers, keyed
 
 WIDE = (-2 * BLOCK, 3 * BLOCK)
 windows = (
@@ -254,3 +254,21 @@ def test_a_device_is_asked_of_every_draw():
     noise = Noise(7, keys=(0,), device="meta")
     assert noise.normal("start").device.type == "meta" and noise.uniform("start").device.type == "meta"
     assert noise.scalars("time").device.type == "meta" and noise.vectors("z", 5).device.type == "meta"
+
+
+def test_integers_are_those_of_their_key_and_fill_their_range():
+    sizes = (3, 10, 1, 50_000)
+    drawn = np.array([drawn_integers(7, "dice", key, sizes) for key in range(6000)])
+    assert drawn_integers(7, "dice", 5, sizes) == drawn[5].tolist() == drawn_integers(7, "dice", 5, (*sizes, 9))[:4]
+    others = [
+        drawn_integers(8, "dice", 5, sizes),
+        drawn_integers(7, "die", 5, sizes),
+        drawn_integers(7, "dice", 5, sizes, 1),
+    ]
+    assert all(other != drawn[5].tolist() for other in others)
+    assert (drawn.min(0) == [0, 0, 0, drawn[:, 3].min()]).all() and (drawn.max(0) < sizes).all()
+    for place in (0, 1):
+        counts = np.bincount(drawn[:, place], minlength=sizes[place])
+        assert stats.chisquare(counts).pvalue > 1e-3
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 4 / np.sqrt(len(drawn))
+    assert abs(np.corrcoef(drawn[:-1, 3], drawn[1:, 3])[0, 1]) < 4 / np.sqrt(len(drawn))

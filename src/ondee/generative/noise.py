@@ -7,6 +7,7 @@ count for training.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["BLOCK", "Noise", "keyed"]
+__all__ = ["BLOCK", "Noise", "drawn_integers", "keyed", "mixed"]
 
 BLOCK = 64
 """Side of the blocks of the lattice on which noise is drawn, pixels."""
@@ -144,8 +145,47 @@ def keyed(seed: int, stream: str, key: int, member: int = 0, row: int = -1, colu
     row, column
         Block of the lattice.
     """
-    name = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
+    name = _named(stream)
     place = ((row & 0xFFFFFFFF) << 32) | (column & 0xFFFFFFFF)
     counter = np.array([0, int(member), int(key) & 0xFFFFFFFFFFFFFFFF, place], np.uint64)
     philox = np.random.Philox(counter=counter, key=np.array([int(seed) & 0xFFFFFFFFFFFFFFFF, name], np.uint64))
     return np.random.Generator(philox)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(stream: str) -> int:
+    return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
+
+
+_WORD = 0xFFFFFFFFFFFFFFFF
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def mixed(value: int) -> int:
+    """64 bits that look like chance, one to one: the finaliser of splitmix64 (G. L. Steele et al., OOPSLA 2014)."""
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _WORD
+    return value ^ (value >> 31)
+
+
+def drawn_integers(seed: int, stream: str, key: int, sizes: Sequence[int], attempt: int = 0) -> list[int]:
+    """A few integers for a seed, stream and key, each from 0 to below its size: quicker than a generator.
+
+    Parameters
+    ----------
+    seed, stream, key
+        As of :class:`Noise`.
+    sizes
+        How many values each may have.
+    attempt
+        Number of the draw, where the first one was of no use.
+
+    Examples
+    --------
+    >>> all(0 <= value < 6 for value in drawn_integers(7, "dice", 0, [6, 6, 6]))
+    True
+    """
+    state = mixed((seed ^ _named(stream)) & _WORD)
+    state = mixed((state + key * _GOLDEN) & _WORD)
+    state = mixed((state + attempt * _GOLDEN) & _WORD)
+    return [mixed((state + place * _GOLDEN) & _WORD) * size >> 64 for place, size in enumerate(sizes, 1)]

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ondee.errors import ConfigError
-from ondee.generative.noise import keyed
+from ondee.generative.noise import drawn_integers
 from ondee.topographic.sprites import SHAPES, draw_sprites
 
 __all__ = ["Digits", "Drawn", "Factors", "Sprites", "coloured", "split_of", "turned"]
@@ -127,10 +127,10 @@ class Digits(Factors):
 
     def values(self, number: int, factor: int | None) -> tuple[int, dict[str, NDArray[np.int64]]]:
         """A digit; the factor that moves begins anywhere, the others stay at a random value."""
-        chance = keyed(self.seed, f"digits {self.stream}", number)
-        digit, moving = int(chance.integers(len(self.images))), int(chance.integers(len(self.factors)))
+        sizes = (len(self.images), len(self.factors), *self.factors.values())
+        digit, moving, *begin = drawn_integers(self.seed, f"digits {self.stream}", number, sizes)
         moving = moving if factor is None else factor
-        starts = {name: int(chance.integers(size)) for name, size in self.factors.items()}
+        starts = dict(zip(self.factors, begin, strict=True))
         moved = set(self.together) or {list(self.factors)[moving]}
         steps = np.arange(self.frames)
         if list(self.factors)[moving] not in moved:
@@ -233,10 +233,10 @@ class Sprites(Factors):
         """A shape; the first of the drawn orbits that belongs to the split."""
         attempt = 0
         while True:
-            chance = keyed(self.seed, f"sprites {self.split}", number, attempt)
-            shape, moving = int(chance.integers(len(SHAPES))), int(chance.integers(len(self.factors)))
+            sizes = (len(SHAPES), len(self.factors), *self.factors.values())
+            shape, moving, *begin = drawn_integers(self.seed, f"sprites {self.split}", number, sizes, attempt)
             moving = moving if factor is None else factor
-            starts = {name: int(chance.integers(size)) for name, size in self.factors.items()}
+            starts = dict(zip(self.factors, begin, strict=True))
             name = list(self.factors)[moving]
             if split_of(shape, name, starts) == self.split:
                 break
@@ -267,6 +267,7 @@ def split_of(shape: int, moving: str, starts: Mapping[str, int]) -> str:
     starts
         Value of each factor; that of the one that moves does not matter.
     """
-    others = [str(value) for key, value in sorted(starts.items()) if key != moving]
-    drawn = int(keyed(0, f"orbit {shape} {moving} {' '.join(others)}", 0).integers(_HELD_OUT))
+    others = [value for key, value in sorted(starts.items()) if key != moving]
+    orbit = sum(value * 64**place for place, value in enumerate((shape, *others)))
+    drawn = drawn_integers(0, f"orbit along {moving}", orbit, (_HELD_OUT,))[0]
     return {0: "test", 1: "validation"}.get(drawn, "train")

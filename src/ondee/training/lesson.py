@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ondee.errors import ConfigError, ReadError
+from ondee.generative.noise import mixed
 from ondee.training.material import Material, trained
 
 __all__ = ["Lesson", "rate_at"]
@@ -211,11 +212,8 @@ def _still(model: nn.Module) -> nn.Module:
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
-    """A seed for one step of one process, by the finaliser of splitmix64 (G. L. Steele et al., OOPSLA 2014)."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank + 1) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (mixed ^ (mixed >> 31)) >> 1
+    """A seed for one step of one process."""
+    return mixed((seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank + 1) & 0xFFFFFFFFFFFFFFFF) >> 1
 
 
 def _spelled(keys: list[int]) -> str:
