@@ -16,7 +16,7 @@ from ondee.batches.scenes import Scenes
 from ondee.condition import Batch, Condition
 from ondee.errors import ConfigError
 
-__all__ = ["Patch", "Patches", "collate"]
+__all__ = ["Patch", "Patches", "chance_of", "collate"]
 
 _ROOM = 51
 """Key of this module's random numbers."""
@@ -139,15 +139,7 @@ class Patches(Dataset[Patch]):
         rows, columns = slice(top, top + self.size), slice(left, left + self.size)
         rain = np.empty((self.size, self.size), np.float32)
         self.scenes.fill_rain(moment, rows, columns, rain)
-        return _Place(moment, rows, columns, rain, self._chance(rain))
-
-    def _chance(self, rain: NDArray[np.float32]) -> float:
-        saturated = -np.expm1(-rain / np.float32(_SATURATION))
-        there = int(np.count_nonzero(saturated == saturated))
-        if not there:
-            return 0.0
-        mean = float(np.nansum(saturated, dtype=np.float64)) / there
-        return min(1.0, self.least + _GAIN * (1 - self.least) * mean)
+        return _Place(moment, rows, columns, rain, chance_of(rain, self.least))
 
     def _taken(self, draw: np.random.Generator) -> _Place:
         for _ in range(_MOST):
@@ -200,6 +192,30 @@ class Patches(Dataset[Patch]):
                     auxiliary = auxiliary.copy()
                     auxiliary[names.index(turned)] *= -1
         return np.ascontiguousarray(images), np.ascontiguousarray(auxiliary), np.ascontiguousarray(rain)
+
+
+def chance_of(rain: NDArray[np.float32], least: float, observed: float = 0.0) -> float:
+    """Chance of a piece of rain to be learnt from: it grows with the rain [1]_.
+
+    Parameters
+    ----------
+    rain
+        mm h-1, of any shape, NaN where not observed.
+    least
+        Chance of a dry piece.
+    observed
+        Share of it that must be observed; with less, or nothing at all, the chance is 0.
+
+    References
+    ----------
+    .. [1] S. Ravuri et al., as in :class:`Patches`.
+    """
+    saturated = -np.expm1(-rain / np.float32(_SATURATION))
+    there = int(np.count_nonzero(saturated == saturated))
+    if not there or there < observed * rain.size:
+        return 0.0
+    mean = float(np.nansum(saturated, dtype=np.float64)) / there
+    return min(1.0, least + _GAIN * (1 - least) * mean)
 
 
 def collate(patches: Sequence[Patch]) -> Batch:
