@@ -70,7 +70,7 @@ def judged(place: Path, mnist: Path | None, count: int) -> dict[str, Any]:
         Sequences of each factor.
     """
     model, config = run.load_latent(place), _config(place, mnist)
-    source = sequences_of(config, "test")
+    source = _source(config)
     kept = place / _KEPT
     told = {"count": count, "seed": _SEED, "finished": _origin(place)["finished"]}
     if kept.is_file():
@@ -87,6 +87,12 @@ def _config(place: Path, mnist: Path | None) -> LatentConfig:
     told = yaml.safe_load((place / run.CONFIG).read_text(encoding="utf-8"))["training"]
     told = {key: value for key, value in told.items() if key not in ("fingerprint", "taken")}
     return LatentConfig.model_validate({**told, "data": str(mnist) if mnist else None})
+
+
+def _source(config: LatentConfig) -> Factors:
+    source = sequences_of(config, "test")
+    assert isinstance(source, Factors), "the rows are of digits and sprites"
+    return source
 
 
 def _origin(place: Path) -> dict[str, Any]:
@@ -201,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.images is not None:
             config = _config(given.runs / name, given.mnist)
             target = given.images / f"{name.replace('-', '_')}.png"
-            rolls(run.load_latent(given.runs / name), sequences_of(config, "test"), _named(name), target)
+            rolls(run.load_latent(given.runs / name), _source(config), _named(name), target)
     origins = {name: _origin(given.runs / name) for name in found}
     facts = {
         "split": f"test, {given.count} sequences of each factor, log p(x) of 32 with 10 draws",

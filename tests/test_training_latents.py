@@ -21,6 +21,7 @@ from ondee.training.settings import LatentConfig, read
 torch.set_num_threads(1)
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("tvae-*.yaml"))
+ROWS = [path for path in CONFIGS if "rain" not in path.stem]
 
 
 def config(**more):
@@ -50,6 +51,13 @@ def whole(tmp_path_factory):
     return train(config(), out=folder), folder
 
 
+@pytest.fixture(scope="module")
+def rainy(tmp_path_factory):
+    from learnt import make_store
+
+    return make_store(tmp_path_factory.mktemp("rain") / "store.zarr").path
+
+
 @pytest.fixture
 def digits(tmp_path):
     """Files of the size of MNIST's header and few digits."""
@@ -62,7 +70,7 @@ def digits(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
 def test_the_configurations_that_ship_can_be_read(path):
     found = read(path, data="somewhere" if "mnist" in path.stem else None)
     size = 18 if "mnist" in path.stem else 15
@@ -71,8 +79,8 @@ def test_the_configurations_that_ship_can_be_read(path):
 
 
 def test_there_is_a_row_for_every_coherence_and_both_sets():
-    assert len(CONFIGS) == 12
-    told = [yaml.safe_load(path.read_text())["settings"]["coherence"] for path in CONFIGS]
+    assert len(ROWS) == 12
+    told = [yaml.safe_load(path.read_text())["settings"]["coherence"] for path in ROWS]
     assert sum(entry is None for entry in told) == 2 and sum("shape" in (entry or {}) for entry in told) == 4
 
 
@@ -154,6 +162,49 @@ def test_digits_are_read_and_missing_ones_are_named(digits, tmp_path):
     assert material.model.shape == (3, 4, 4) and len(material.validation.images) == 4
     with pytest.raises(ReadError, match="no digits"):
         gather(config(sequences="digits", data=str(tmp_path), settings=small))
+
+
+def rain(store, **more):
+    settings = {
+        "capsules": 2,
+        "dimensions": [8],
+        "coherence": {"frames": 3, "width": 1, "causal": True, "time": "open", "capsule": "open"},
+        "normalised": True,
+        "centre": 5.0,
+        "network": "convolutional",
+        "widths": [4, 8],
+        "features": 16,
+        "likelihood": "censored",
+    }
+    told = {"sequences": "rain", "stores": [str(store)], "frames": 4, "side": 16, "settings": settings, "rate": 3e-3}
+    return config(**{**told, **more})
+
+
+def test_rain_is_learnt_weighted_and_judged(rainy, tmp_path, monkeypatch):
+    told = rain(rainy, steps=30, validate_every=15, checkpoint_every=10, pictures=True)
+    monkeypatch.setattr("ondee.training.latents._FITTED_ON", 2)
+    done = train(
+        told, out=tmp_path / "rain", draw=lambda folder, scene, _: (folder / "drawn").write_text(str(scene.is_rain))
+    )
+    assert (tmp_path / "rain" / "drawn").read_text() == "True"
+    lines = [json.loads(line) for line in (tmp_path / "rain" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    assert losses[-1] < losses[0]
+    assert {"nats", "csi_0.1", "csi_1", "roll_skill_1", "rolled_3", "frozen_3", "wet_ratio"} <= done.figures.keys()
+    assert run.load_latent(tmp_path / "rain").likelihood.is_rain
+    batch = gather(told).placed(next(iter(gather(told).loader(0))), torch.device("cpu"))
+    assert batch.weight.shape == (2,) and gather(told).observed(batch) == batch.weight.sum()
+
+
+def test_rain_and_its_likelihood_belong_together(rainy):
+    with pytest.raises(ValueError, match="bernoulli is for grey values"):
+        rain(rainy, settings={"likelihood": "bernoulli"})
+    with pytest.raises(ValueError, match="bernoulli is for grey values"):
+        config(settings={"likelihood": "censored"})
+    with pytest.raises(ValueError, match="name the stores"):
+        rain(rainy, stores=[])
+    with pytest.raises(ConfigError, match="follow one another"):
+        gather(rain(rainy, frames=40))
 
 
 def test_a_run_of_another_kind_is_refused(whole, tmp_path):

@@ -91,7 +91,7 @@ def _pictured(scene: Any) -> Any:
         from ondee.plot.latent import draw_rolls
 
         title = f"validation sequences after {scene.step} steps"
-        return draw_rolls(scene.frames, scene.reconstructed, scene.rolled, title=title)
+        return draw_rolls(scene.frames, scene.reconstructed, scene.rolled, rain=scene.is_rain, title=title)
     from ondee.plot.training import draw_patches
 
     drawn = (scene.infrared, scene.radar, scene.drawn)

@@ -7,14 +7,17 @@ an untrained model, a rolled first frame beside the same frame left as it is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ondee.errors import ConfigError
 from ondee.generative.noise import Noise
 from ondee.progress import track
+from ondee.topographic.likelihood import Censored, Hurdle
 from ondee.topographic.measures import (
     active_units,
     capsule_correlation,
@@ -23,11 +26,20 @@ from ondee.topographic.measures import (
     equivariance_error,
 )
 from ondee.topographic.model import TopographicVAE
-from ondee.topographic.sequences import Factors
+from ondee.topographic.sequences import Drawn, Factors
+from ondee.units import WET
 
-__all__ = ["judge", "untrained"]
+__all__ = ["judge", "judge_rain", "untrained"]
 
 _TOGETHER = 16
+
+
+class Source(Protocol):
+    """Where sequences of rain come from."""
+
+    def batch(self, numbers: Sequence[int], *, device: torch.device | str = "cpu") -> Drawn:
+        """Sequences by their numbers."""
+        ...
 
 
 def untrained(model: TopographicVAE, seed: int) -> TopographicVAE:
@@ -125,14 +137,12 @@ def _of_batch(
 ) -> dict[str, Tensor]:
     """Figures of each sequence of a batch."""
     posterior = model.encode(frames)
-    z, u = model.sampled(posterior, noise)
-    drawn, means = model.topography(z, u), model.topography.expected(posterior.z_mean, posterior.squares())
+    drawn = model.topography(*model.sampled(posterior, noise))
+    means = model.topography.expected(posterior.z_mean, posterior.squares())
     roll = model.topography.roll
-    divergence = torch.stack([nats.flatten(1).sum(1) for nats in posterior.divergence().values()]).sum(0)
-    length = frames.shape[1]
+    bound = _bound(model, frames, noise)
     found = {
-        "reconstruction": -_nats(model, drawn, frames) / length,
-        "divergence": divergence / length,
+        **{name: bound[name] / bound["frames"] for name in ("reconstruction", "divergence")},
         "equivariance": equivariance_error(means, roll),
         "equivariance_identity": equivariance_error(means, _stay),
         "equivariance_drawn": equivariance_error(drawn, roll),
@@ -168,3 +178,125 @@ def _nats(model: TopographicVAE, latents: Tensor, frames: Tensor) -> Tensor:
 
 def _stay(latents: Tensor, frames: float) -> Tensor:
     return latents
+
+
+@torch.no_grad()
+def judge_rain(
+    model: TopographicVAE,
+    source: Source,
+    *,
+    seed: int,
+    count: int = 64,
+    lags: int = 3,
+    levels: Sequence[float] = (0.1, 1.0),
+) -> dict[str, float]:
+    """Figures of a model on sequences of rain, each counted by its weight.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    source
+        Of sequences that were not learnt from, rain in mm h-1.
+    seed
+        Of the draws of the latents.
+    count
+        Sequences.
+    lags
+        Frames ahead for which rolled and frozen latents are compared.
+    levels
+        Rain rates, mm h-1, of the critical success index of the expected rain.
+
+    Returns
+    -------
+    dict
+        ``reconstruction`` and ``divergence`` (nats a frame), ``nats`` (of an observed pixel, of posterior means),
+        ``wet_ratio`` (expected wet pixels over observed ones), ``csi_LEVEL``, ``roll_skill_LAG`` (1 less the error of
+        rolled latents over that of latents left as they are), ``rolled_LAG`` and ``frozen_LAG`` (nats of an observed
+        pixel so many frames ahead), and ``active_units``.
+    """
+    model = model.eval()
+    device = next(model.parameters()).device
+    sums: dict[str, float] = {}
+    means = []
+    for numbers in _batches(count):
+        drawn = source.batch(numbers, device=device)
+        weight = torch.ones(len(numbers), device=device) if drawn.weight is None else drawn.weight
+        noise = Noise(seed, keys=[-1 - number for number in numbers], device=device)
+        latents = model.latents(drawn.frames)
+        found = {**_bound(model, drawn.frames, noise), **_seen_rain(model, latents, drawn.frames, levels)}
+        found |= _ahead(model, latents, drawn.frames, lags)
+        for name, values in found.items():
+            sums[name] = sums.get(name, 0.0) + float((weight * values).sum())
+        means.append(latents.cpu())
+    made = {
+        "reconstruction": sums["reconstruction"] / sums["frames"],
+        "divergence": sums["divergence"] / sums["frames"],
+        "nats": sums["nats"] / sums["pixels"],
+        "wet_ratio": sums["wet"] / max(sums["wet_observed"], 1e-9),
+    }
+    made |= {f"csi_{level:g}": sums[f"hits_{level:g}"] / max(sums[f"events_{level:g}"], 1e-9) for level in levels}
+    for lag in range(1, lags + 1):
+        made[f"roll_skill_{lag}"] = 1 - sums[f"moved_{lag}"] / max(sums[f"stayed_{lag}"], 1e-9)
+        made |= {f"{kind}_{lag}": sums[f"{kind}_{lag}"] / sums[f"pixels_{lag}"] for kind in ("rolled", "frozen")}
+    made["active_units"] = float(active_units(torch.cat(means).flatten(0, 1)))
+    return made
+
+
+def _bound(model: TopographicVAE, frames: Tensor, noise: Noise) -> dict[str, Tensor]:
+    """Parts of the bound of each sequence, of one draw."""
+    posterior = model.encode(frames)
+    z, u = model.sampled(posterior, noise)
+    divergence = torch.stack([nats.flatten(1).sum(1) for nats in posterior.divergence().values()]).sum(0)
+    length = torch.full_like(divergence, float(frames.shape[1]))
+    return {
+        "reconstruction": -_nats(model, model.topography(z, u), frames),
+        "divergence": divergence,
+        "frames": length,
+    }
+
+
+def _seen_rain(model: TopographicVAE, latents: Tensor, frames: Tensor, levels: Sequence[float]) -> dict[str, Tensor]:
+    """Sums over the observed pixels of each sequence."""
+    there = torch.isfinite(frames)
+    rain = torch.where(there, frames, 0.0)
+    made = model.decode(latents)
+    expected = model.likelihood.mean(made)
+    found = {
+        "nats": -model.likelihood.log_probability(made, frames).flatten(1).sum(1),
+        "pixels": there.flatten(1).sum(1).float(),
+        "wet": torch.where(there, _wet(model, made), 0.0).flatten(1).sum(1),
+        "wet_observed": (there & (rain >= WET)).flatten(1).sum(1).float(),
+    }
+    for level in levels:
+        both = torch.stack([there & (rain >= level), there & (expected >= level)])
+        found[f"hits_{level:g}"] = both.all(0).flatten(1).sum(1).float()
+        found[f"events_{level:g}"] = both.any(0).flatten(1).sum(1).float()
+    return found
+
+
+def _wet(model: TopographicVAE, made: Tensor) -> Tensor:
+    """Probability of rain where the likelihood is one of rain."""
+    likelihood = model.likelihood
+    if not isinstance(likelihood, Censored | Hurdle):
+        raise ConfigError(
+            "the likelihood of the model is not one of rain",
+            where="settings.likelihood",
+            fix="judge a model that was trained on rain",
+        )
+    return likelihood.wet(made)
+
+
+def _ahead(model: TopographicVAE, latents: Tensor, frames: Tensor, lags: int) -> dict[str, Tensor]:
+    """Rolled and frozen latents against those of later frames, and what they decode to against the rain."""
+    found = {}
+    flat = centred(latents)
+    for lag in range(1, lags + 1):
+        before, after, later = latents[:, :-lag], flat[:, lag:], frames[:, lag:]
+        rolled = model.topography.roll(before, lag)
+        found[f"moved_{lag}"] = (centred(rolled) - after).abs().flatten(1).sum(1)
+        found[f"stayed_{lag}"] = (centred(before) - after).abs().flatten(1).sum(1)
+        found[f"rolled_{lag}"] = -_nats(model, rolled, later)
+        found[f"frozen_{lag}"] = -_nats(model, before, later)
+        found[f"pixels_{lag}"] = torch.isfinite(later).flatten(1).sum(1).float()
+    return found

@@ -184,7 +184,9 @@ class TopographicVAE(nn.Module):
 
     # ---- learning
 
-    def loss(self, frames: Tensor, noise: Noise, weight: float = 1.0) -> dict[str, Tensor]:
+    def loss(
+        self, frames: Tensor, noise: Noise, weight: float = 1.0, samples: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Bound on the negative log-likelihood, nats a frame, of one draw of the latents.
 
         Parameters
@@ -195,6 +197,8 @@ class TopographicVAE(nn.Module):
             Keyed by sample.
         weight
             Of the divergence, for a warm-up.
+        samples
+            Weights of the sequences, ``(B,)``, 1 on average; all alike where None.
 
         Returns
         -------
@@ -205,15 +209,16 @@ class TopographicVAE(nn.Module):
         posterior = self.encode(frames)
         z, u = self.sampled(posterior, noise)
         latents = self.topography(z, u)
-        count = frames.shape[0] * frames.shape[1]
-        parts = {"reconstruction": self._missed(latents, frames) / count}
+        share = torch.ones(len(frames), device=frames.device) if samples is None else samples
+        share = share / (len(frames) * frames.shape[1])
+        parts = {"reconstruction": (share * self._missed(latents, frames)).sum()}
         for name, nats in posterior.divergence().items():
-            parts[f"divergence_{name}"] = nats.sum() / count
+            parts[f"divergence_{name}"] = (share * nats.flatten(1).sum(1)).sum()
         divergence = sum((nats for name, nats in parts.items() if name != "reconstruction"), torch.zeros(()))
         return {"loss": parts["reconstruction"] + weight * divergence, **parts}
 
     def _missed(self, latents: Tensor, frames: Tensor) -> Tensor:
-        """Negative log-likelihood of all frames, the mean of the leads, each as if it had all of the frames."""
+        """Negative log-likelihood of each sequence, the mean of the leads, each as if it had all of the frames."""
         found = []
         for lead in self.settings.lead:
             kept = frames.shape[1] - lead
@@ -224,9 +229,9 @@ class TopographicVAE(nn.Module):
                     fix="give shorter leads or longer sequences",
                 )
             made = self.decode(self.topography.roll(latents[:, :kept], lead) if lead else latents)
-            nats = self.likelihood.log_probability(made, frames[:, lead:]).sum()
+            nats = self.likelihood.log_probability(made, frames[:, lead:]).flatten(1).sum(1)
             found.append(-nats * frames.shape[1] / kept)
-        return torch.stack(found).mean()
+        return torch.stack(found).mean(0)
 
     # ---- how likely
 

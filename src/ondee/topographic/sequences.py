@@ -48,11 +48,14 @@ class Drawn:
         Number of the factor that moves, ``(B,)``.
     value
         Its value at the first frame, ``(B,)``.
+    weight
+        How much each sequence counts, ``(B,)``; all alike where None.
     """
 
     frames: Tensor
     factor: NDArray[np.int64]
     value: NDArray[np.int64]
+    weight: Tensor | None = None
 
 
 class Factors(ABC):

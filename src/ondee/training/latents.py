@@ -9,23 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ondee.batches import Windows
 from ondee.generative.noise import Noise
 from ondee.run import described_latent, load_latent, save_latent
+from ondee.store import Store
 from ondee.topographic.digits import digits_of
-from ondee.topographic.judging import judge
+from ondee.topographic.judging import judge, judge_rain
 from ondee.topographic.model import TopographicVAE
-from ondee.topographic.sequences import Digits, Factors, Sprites
+from ondee.topographic.sequences import Digits, Drawn, Factors, Sprites
 from ondee.training.material import JUDGED, Material, Numbers, trained
 from ondee.training.settings import LatentConfig
 
 __all__ = ["LatentMaterial", "Sequences", "Unrolled", "sequences_of"]
 
 _MOMENTUM = 0.9
+_EVEN_SEED = 20_180_604
+"""Seed of the windows that are judged, whatever the seed of the training."""
 _SHOWN = 3
 _FITTED_ON = 32
 """Sequences of each factor on which a finished model is judged."""
@@ -41,10 +46,13 @@ class Sequences:
         Numbers.
     frames
         ``(B, S, channels, H, W)``; None before they are made.
+    weight
+        How much each counts, ``(B,)``; all alike where None.
     """
 
     keys: tuple[int, ...]
     frames: Tensor | None = None
+    weight: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Unrolled:
     Parameters
     ----------
     frames, reconstructed, rolled
-        ``(B, S, H, W, channels)``, 0 to 1; `rolled` is decoded from the first frame alone.
+        ``(B, S, H, W, channels)``, 0 to 1 or mm h-1; `rolled` is decoded from the first frame alone.
     step
         Steps learnt so far.
     """
@@ -63,6 +71,30 @@ class Unrolled:
     reconstructed: NDArray[Any]
     rolled: NDArray[Any]
     step: int
+    is_rain: bool = False
+
+
+class RainSequences:
+    """Windows of radar rain as sequences.
+
+    Parameters
+    ----------
+    windows
+        Of stores.
+    """
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
+        self.shape = (1, windows.side, windows.side)
+
+    def batch(self, numbers: Sequence[int], *, device: torch.device | str = "cpu") -> Drawn:
+        """Sequences by their numbers; no factor is known to move."""
+        rain, weight = self.windows.batch(numbers, device)
+        unknown = np.zeros(len(rain), np.int64)
+        return Drawn(rain, unknown, unknown, weight)
+
+
+SequenceSource = Factors | RainSequences
 
 
 class _Count(Dataset[int]):
@@ -87,7 +119,12 @@ class LatentMaterial(Material):
     model: TopographicVAE
 
     def __init__(
-        self, config: LatentConfig, model: TopographicVAE, data: dict[str, Any], training: Factors, validation: Factors
+        self,
+        config: LatentConfig,
+        model: TopographicVAE,
+        data: dict[str, Any],
+        training: SequenceSource,
+        validation: SequenceSource,
     ) -> None:
         super().__init__(config, model, data)
         self.training, self.validation = training, validation
@@ -125,17 +162,20 @@ class LatentMaterial(Material):
         judged = batch.keys[0] >= JUDGED
         source = self.validation if judged else self.training
         numbers = [key - JUDGED * judged for key in batch.keys]
-        return Sequences(batch.keys, source.batch(numbers, device=device).frames)
+        drawn = source.batch(numbers, device=device)
+        return Sequences(batch.keys, drawn.frames, drawn.weight)
 
     def loss(self, model: TopographicVAE, batch: Sequences, step: int) -> dict[str, Tensor]:
         """Bound of the model."""
         assert batch.frames is not None
         noise = Noise(self.config.seed, keys=batch.keys, device=batch.frames.device)
         warmup = self.config.divergence_warmup
-        return model.loss(batch.frames, noise, min(1.0, (step + 1) / warmup) if warmup else 1.0)
+        return model.loss(batch.frames, noise, min(1.0, (step + 1) / warmup) if warmup else 1.0, batch.weight)
 
     def observed(self, batch: Sequences) -> Tensor:
-        """Sequences."""
+        """Sequences, weighted."""
+        if batch.weight is not None:
+            return batch.weight.sum()
         return torch.tensor(float(len(batch.keys)), device=batch.frames.device if batch.frames is not None else None)
 
     def keys(self, batch: Sequences) -> list[int]:
@@ -169,24 +209,30 @@ class LatentMaterial(Material):
 
     def scene(self, model: TopographicVAE, batches: Sequence[Sequences], device: torch.device, step: int) -> Unrolled:
         """The first sequence of each factor, reconstructed, and rolled from its first frame."""
-        count = min(_SHOWN, len(self.validation.factors))
-        frames = torch.cat([self.validation.batch([n], factor=n, device=device).frames for n in range(count)])
+        if isinstance(self.validation, RainSequences):
+            frames = self.validation.batch(range(_SHOWN), device=device).frames
+        else:
+            chosen = range(min(_SHOWN, len(self.validation.factors)))
+            frames = torch.cat([self.validation.batch([n], factor=n, device=device).frames for n in chosen])
         latents = model.latents(frames)
         rolled = torch.stack([model.topography.roll(latents[:, 0], lag) for lag in range(frames.shape[1])], dim=1)
         seen, made, moved = (
             fields.movedim(-3, -1).float().cpu().numpy()
             for fields in (frames, *(model.likelihood.mean(model.decode(entry)) for entry in (latents, rolled)))
         )
-        return Unrolled(seen, made, moved, step)
+        return Unrolled(seen, made, moved, step, model.likelihood.is_rain)
 
     def fit(self, model: TopographicVAE) -> dict[str, float]:
         """Nothing is fitted; the figures are those of the validation."""
-        found = judge(model, self.validation, seed=self.config.seed, count=_FITTED_ON, likelihood=8)
+        if isinstance(self.validation, RainSequences):
+            found = judge_rain(model, self.validation, seed=self.config.seed, count=4 * _FITTED_ON)
+        else:
+            found = judge(model, self.validation, seed=self.config.seed, count=_FITTED_ON, likelihood=8)
         return {name: round(value, 5) for name, value in found.items()}
 
     def told(self) -> dict[str, Any]:
         """The configuration without paths."""
-        values: dict[str, Any] = json.loads(self.config.model_dump_json(exclude={"data", "run"}))
+        values: dict[str, Any] = json.loads(self.config.model_dump_json(exclude={"data", "stores", "run"}))
         return {**values, "fingerprint": self.data["fingerprint"], "taken": {}}
 
     def described(self) -> dict[str, Any]:
@@ -194,8 +240,8 @@ class LatentMaterial(Material):
         return described_latent(self.model, training=self.told())
 
     def origin(self) -> dict[str, Any]:
-        """Where the digits lay."""
-        return {"data_folder": self.config.data or ""}
+        """Where digits or stores lay."""
+        return {"data_folder": self.config.data or "", "stores": list(self.config.stores)}
 
     def save(self, folder: Path, model: TopographicVAE, about: Mapping[str, Any]) -> None:
         """Write the run."""
@@ -206,7 +252,7 @@ class LatentMaterial(Material):
         load_latent(folder)
 
 
-def sequences_of(config: LatentConfig, split: str) -> Factors:
+def sequences_of(config: LatentConfig, split: str) -> Factors | RainSequences:
     """Sequences of a split as a configuration tells them.
 
     Parameters
@@ -221,6 +267,11 @@ def sequences_of(config: LatentConfig, split: str) -> Factors:
     ReadError
         If the digits are not there.
     """
+    if config.sequences == "rain":
+        stores = [Store(path) for path in config.stores]
+        seed = config.seed if split == "train" else _EVEN_SEED
+        more: dict[str, Any] = {"frames": config.frames, "side": config.side, "crop": config.crop, "rain": config.rain}
+        return RainSequences(Windows(stores, split, seed=seed, **more))
     if config.sequences == "sprites":
         return Sprites(seed=config.seed, split=split)
     images = digits_of(config.data or ".", split)
@@ -231,9 +282,11 @@ def _numbered(numbers: list[int]) -> Sequences:
     return Sequences(tuple(numbers))
 
 
-def _data(config: LatentConfig, splits: Mapping[str, Factors]) -> dict[str, Any]:
+def _data(config: LatentConfig, splits: Mapping[str, Factors | RainSequences]) -> dict[str, Any]:
     """What is learnt from, in plain values."""
     source = splits["train"]
+    if isinstance(source, RainSequences):
+        return _data_of_rain(config, source)
     held = {
         name: hashlib.sha256(entry.images.numpy().tobytes()).hexdigest()
         for name, entry in splits.items()
@@ -245,5 +298,21 @@ def _data(config: LatentConfig, splits: Mapping[str, Factors]) -> dict[str, Any]
         "fingerprint": hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16],
         "factors": ", ".join(f"{name} ({size} values)" for name, size in source.factors.items()),
         "frames": source.frames,
+        "parts": {},
+    }
+
+
+def _data_of_rain(config: LatentConfig, source: RainSequences) -> dict[str, Any]:
+    """What is learnt from of radar rain."""
+    contents = [[Store(path).about, Store(path).summary] for path in config.stores]
+    printed = hashlib.sha256(json.dumps(contents, sort_keys=True, default=str).encode()).hexdigest()
+    windows = source.windows
+    return {
+        "store": ", ".join(Path(path).name for path in config.stores),
+        "fingerprint": printed[:16],
+        "frames": windows.frames,
+        "step": f"{windows.step} min",
+        "cell": " x ".join(f"{side:g}" for side in windows.cell) + " km",
+        "starts_of_windows": windows.count,
         "parts": {},
     }

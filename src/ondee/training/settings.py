@@ -32,7 +32,19 @@ LATENT_PAGE = "docs/latent.md"
 _LATENT = "tvae"
 
 _FREE = frozenset(
-    {"data", "store", "run", "parts", "threads", "workers", "pictures", "logger", "checkpoint_every", "validate_every"}
+    {
+        "data",
+        "stores",
+        "store",
+        "run",
+        "parts",
+        "threads",
+        "workers",
+        "pictures",
+        "logger",
+        "checkpoint_every",
+        "validate_every",
+    }
 )
 """Keys that may change while a training goes on: where things lie and what is told, not what is learnt.
 
@@ -147,10 +159,20 @@ class LatentConfig(LearningConfig):
 
     model: Literal["tvae"]
     """The autoencoder with topographic latents; without a coherence, the plain one."""
-    sequences: Literal["digits", "sprites"]
-    """What it learns: digits that turn, grow or change colour, or sprites that move, turn or grow."""
+    sequences: Literal["digits", "sprites", "rain"]
+    """What it learns: digits that turn, grow or change colour, sprites that move, turn or grow, or radar rain."""
     data: str | None = None
-    """Folder with the files of MNIST, beside the configuration unless absolute; sprites need none."""
+    """Folder with the files of MNIST, beside the configuration unless absolute; of digits alone."""
+    stores: tuple[str, ...] = ()
+    """Stores of radar rain, of one step and one size of cell, beside the configuration unless absolute."""
+    rain: str = "radar_rain_rate"
+    """Variable of the rain in the stores."""
+    frames: Annotated[int, Field(ge=2, le=512)] = 12
+    """Frames of a sequence of rain."""
+    side: Annotated[int, Field(ge=8, le=1024)] = 64
+    """Height and width of a sequence of rain, pixels."""
+    crop: Literal["eulerian", "lagrangian"] = "eulerian"
+    """Whether a sequence of rain stays where it is, or moves on with the rain."""
     together: tuple[Literal["rotation", "scale", "hue"], ...] = ()
     """Factors of digits that move side by side in every sequence; one of all at a time where empty."""
     settings: LatentSettings = LatentSettings()
@@ -178,6 +200,10 @@ class LatentConfig(LearningConfig):
     def _has_data(self) -> LatentConfig:
         if self.sequences == "digits" and self.data is None:
             raise ValueError("data: name the folder with the files of MNIST")
+        if self.sequences == "rain" and not self.stores:
+            raise ValueError("stores: name the stores with the rain")
+        if (self.sequences == "rain") == (self.settings.likelihood == "bernoulli"):
+            raise ValueError("settings.likelihood: bernoulli is for grey values, the others are for rain")
         return self
 
 
@@ -231,6 +257,7 @@ def _read_latent(place: Path, given: dict[str, Any]) -> LatentConfig:
     values = config.model_dump() | {"run": _beside(folder, config.run or place.stem)}
     if config.data is not None:
         values["data"] = _beside(folder, config.data)
+    values["stores"] = tuple(_beside(folder, store) for store in config.stores)
     return _checked(LatentConfig, values | given)
 
 
