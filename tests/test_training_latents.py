@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +228,27 @@ def test_the_command_trains_draws_and_tells(tmp_path, capsys):
         assert ended.value.code == 0
     assert '"parameters"' in capsys.readouterr().out
     assert (tmp_path / "run" / "pictures" / "00000002.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("schedule", ["fast", "paper"])
+def test_the_rows_can_be_trained_on_either_schedule(schedule, tmp_path):
+    tool = Path(__file__).parents[1] / "tools" / "train_tvae.sh"
+    words = [
+        "--schedule",
+        schedule,
+        "--only",
+        "tvae-dsprites-10",
+        "--seeds",
+        "1 2",
+        "--work",
+        str(tmp_path),
+        "--dry-run",
+    ]
+    shown = {**os.environ, "ONDEE": str(Path(sys.executable).with_name("ondee"))}
+    done = subprocess.run([tool, *words], capture_output=True, text=True, env=shown)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("== tvae-dsprites-10") == 2
+    first, second = (read(tmp_path / "configs" / f"tvae-dsprites-10-seed{seed}.yaml") for seed in (1, 2))
+    assert (first.seed, second.seed) == (1, 2) and first.settings == second.settings
+    wanted = {"fast": ("adam", "cosine", 5000, 1e-3), "paper": ("sgd", "constant", 600_000, 1e-4)}[schedule]
+    assert (first.optimiser, first.schedule, first.steps, first.rate) == wanted
