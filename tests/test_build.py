@@ -267,6 +267,19 @@ def test_packed_counts_go_through_unchanged(tmp_path):
         Stored("a", packing={"scale_factor": 0.12, "add_offset": 0.0}).packed(np.float32([0.05]), "here")
 
 
+def test_the_cells_of_an_input_are_put_together(tmp_path):
+    data = radar(times("2018-06-04T10:00", 2, 30), minutes=30)
+    (tmp_path / "radar").mkdir()
+    data.to_netcdf(tmp_path / "radar" / "one.nc", engine="h5netcdf")
+    given = {"grid": {"like": "radar", "coarsen": 2}, "inputs": {"radar": {"paths": ["radar/*.nc"], "coverage": 1.0}}}
+    build(configure(tmp_path, **given))
+    original = ondee.open(tmp_path / "radar")["rain_rate"]
+    made = Store(tmp_path / "store.zarr").dataset()["radar_rain_rate"].sel(time=original["time"])
+    rows, columns = (size // 2 for size in original.shape[1:])
+    blocks = original.values[:, : 2 * rows, : 2 * columns].reshape(2, rows, 2, columns, 2)
+    np.testing.assert_allclose(made.values, blocks.mean((2, 4)), rtol=1e-3, atol=1e-3)
+
+
 def test_large_days_are_split_into_even_shards():
     from ondee.store import Layout, Stored
 

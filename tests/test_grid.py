@@ -45,6 +45,15 @@ def test_centres_that_are_no_grid_are_refused(x, y, words):
         Grid.from_centres(LOCAL, x, y)
 
 
+def test_a_coarser_grid_begins_at_the_same_corner_and_drops_what_is_left_over():
+    grid = Grid(LOCAL, -500, 764_500, 1000, 1000, 701, 765)
+    two = grid.coarser(2)
+    assert (two.west, two.north, two.dx, two.dy, two.shape) == (-500, 764_500, 2000, 2000, (382, 350))
+    assert grid.coarser(1) == grid
+    with pytest.raises(GridError, match="800 by 800"):
+        grid.coarser(800)
+
+
 def test_a_window_holds_all_cells_that_touch_a_region():
     region = (-5.42, 42.03, 8.5, 51.31)
     rows, columns = IMERG.window(region)

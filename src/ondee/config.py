@@ -62,6 +62,9 @@ class GridConfig(Part):
 
     like: str | None = None
     """Name of the input whose grid is taken."""
+    coarsen: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Cells of the input's grid along each side of a cell of the store; rows and columns left over at the south and the
+    east are not kept. Used with `like` alone."""
     region: tuple[float, float, float, float] | None = None
     """West, south, east, north in degrees: the cells that touch it."""
     step: Annotated[float, Field(gt=0)] = 0.1
@@ -89,6 +92,8 @@ class GridConfig(Part):
                 raise ValueError("crs needs west, north, dx, dy, nx and ny beside it, and no like")
         elif self.region is not None and not _is_box(*self.region):
             raise ValueError("region: give west, south, east, north in degrees, west < east and south < north")
+        elif self.coarsen > 1 and self.like is None:
+            raise ValueError("coarsen needs like: the name of the input whose cells are put together")
         elif self.like is None and self.region is None:
             raise ValueError("give like: an input's name, or region: [west, south, east, north], or crs and its edges")
         return self

@@ -337,6 +337,30 @@ class Grid:
             self.ny + 2 * cells,
         )
 
+    def coarser(self, factor: int, *, where: object = "grid") -> Grid:
+        """The grid with so many cells along each side put into one, from the north-west on.
+
+        Parameters
+        ----------
+        factor
+            Cells along each side; rows and columns left over at the south and the east are dropped.
+        where
+            What to name in an error.
+
+        Raises
+        ------
+        GridError
+            If not one cell is left.
+        """
+        rows, columns = self.ny // factor, self.nx // factor
+        if factor < 1 or not rows or not columns:
+            raise GridError(
+                f"{self.ny} x {self.nx} cells cannot be put together {factor} by {factor}",
+                where=where,
+                fix="give a smaller number",
+            )
+        return Grid(self.crs, self.west, self.north, factor * self.dx, factor * self.dy, columns, rows)
+
     # ---- cutting it
 
     def window(self, region: Region, *, where: object = "region") -> tuple[slice, slice]:

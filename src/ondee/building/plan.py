@@ -110,7 +110,8 @@ def _grid(settings: BuildConfig, found: Mapping[str, tuple[list[Item], list[Reje
     if wanted.like is not None:
         own = Stream(settings.inputs[wanted.like], found[wanted.like][0], None, settings.step).sample()
         grid = Grid.of(own)
-        return grid.crop(*grid.window(wanted.region, where="grid.region")) if wanted.region else grid
+        grid = grid.crop(*grid.window(wanted.region, where="grid.region")) if wanted.region else grid
+        return grid.coarser(wanted.coarsen, where="grid.coarsen")
     assert wanted.region is not None
     return Grid.lattice(wanted.region, wanted.step)
 
