@@ -7,6 +7,7 @@ the tables and draws the rolls. ``configs/tvae-*.yaml`` are the rows.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shlex
 import sys
@@ -21,6 +22,7 @@ from benchmarks import retrieval_page as page
 from ondee import run
 from ondee.plot.latent import draw_rolls
 from ondee.plot.style import save
+from ondee.topographic import judging, measures, sequences
 from ondee.topographic.judging import judge
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Factors
@@ -54,7 +56,8 @@ def order(names: Sequence[str]) -> list[str]:
     names
         As ``tvae-mnist-13`` or ``tvae-mnist-13-seed2``.
     """
-    return sorted(names, key=lambda name: (name.split("-")[1], _ROWS.index(name.split("-")[2]), name))
+    known = [name for name in names if len(name.split("-")) > 2 and name.split("-")[2] in _ROWS]
+    return sorted(known, key=lambda name: (name.split("-")[1], _ROWS.index(name.split("-")[2]), name))
 
 
 def judged(place: Path, mnist: Path | None, count: int) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def judged(place: Path, mnist: Path | None, count: int) -> dict[str, Any]:
     model, config = run.load_latent(place), _config(place, mnist)
     source = _source(config)
     kept = place / _KEPT
-    told = {"count": count, "seed": _SEED, "finished": _origin(place)["finished"]}
+    told = {"count": count, "seed": _SEED, "finished": _origin(place)["finished"], "code": _code()}
     if kept.is_file():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         if found["told"] == told:
@@ -86,7 +89,13 @@ def judged(place: Path, mnist: Path | None, count: int) -> dict[str, Any]:
 def _config(place: Path, mnist: Path | None) -> LatentConfig:
     told = yaml.safe_load((place / run.CONFIG).read_text(encoding="utf-8"))["training"]
     told = {key: value for key, value in told.items() if key not in ("fingerprint", "taken")}
-    return LatentConfig.model_validate({**told, "data": str(mnist) if mnist else None})
+    return LatentConfig.model_validate({**told, "data": str(mnist) if told["sequences"] == "digits" else None})
+
+
+def _code() -> str:
+    """Print of the code that the figures come from."""
+    texts = [Path(str(module.__file__)).read_bytes() for module in (judging, measures, sequences)]
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
 
 
 def _source(config: LatentConfig) -> Factors:
@@ -121,7 +130,7 @@ def _likely(found: Mapping[str, Mapping[str, Any]]) -> str:
     heads += ["centred", "centred, identity", "one draw"]
     keys = ["log_likelihood", "log_likelihood_frame", "reconstruction", "divergence", "active_units", "equivariance"]
     keys += [f"equivariance_{name}" for name in ("identity", "untrained", "centred", "centred_identity", "drawn")]
-    rows = [[_named(name), *(_number(entry["figures"][key]) for key in keys)] for name, entry in found.items()]
+    rows = [[_named(name), *(_number(entry["figures"].get(key)) for key in keys)] for name, entry in found.items()]
     return page.table_of(heads, rows)
 
 
@@ -132,9 +141,9 @@ def _rolling(found: Mapping[str, Mapping[str, Any]]) -> str:
     for name, entry in found.items():
         made = entry["figures"]
         pairs = [f"{made[f'rolled_{key}']:.0f} / {made[f'frozen_{key}']:.0f}" for key in factors]
-        rows.append([_named(name), *(f"{made[f'capcorr_{key}']:.2f}" for key in factors), *pairs])
+        rows.append([_named(name), *(_share(made.get(f"capcorr_{key}")) for key in factors), *pairs])
     first = next(iter(found.values()))["figures"]
-    told = ", ".join(f"{key} {first[f'capcorr_{key}_untrained']:.2f}" for key in factors)
+    told = ", ".join(f"{key} {_share(first.get(f'capcorr_{key}_untrained'))}" for key in factors)
     return page.table_of(heads, rows) + f"\nBefore any training, {_named(next(iter(found)))} has CapCorr {told}.\n"
 
 
@@ -156,7 +165,13 @@ def _named(name: str) -> str:
     return _NAMES[words[2]] + seed
 
 
-def _number(value: float) -> str:
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:,.0f}".replace("-", "−") if abs(value) >= 100 else f"{value:.1f}".replace("-", "−")
 
 

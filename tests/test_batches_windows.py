@@ -131,6 +131,16 @@ def test_motion_is_found_to_a_fraction_of_a_pixel(south, east, seed):
         assert np.allclose(motion(frames), (south, east), atol=0.5)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("where", ["disc", "strip"])
+def test_the_edge_of_what_is_observed_does_not_hold_the_rain_back(where, seed):
+    whole = np.clip(field(seed, (192, 192)) + 4, 0, None)  # broad rain, to the edge of coverage
+    frames = np.stack([np.roll(whole, (-k, 3 * k), (0, 1))[:96, :96] for k in range(5)])
+    y, x = np.mgrid[:96, :96]
+    frames[:, (np.hypot(y - 40, x - 30) > 45) if where == "disc" else x < 40] = np.nan
+    assert np.allclose(motion(frames), (-1, 3), atol=0.4)
+
+
 def test_dry_and_missing_fields_do_not_move():
     assert motion(np.zeros((3, 32, 32), np.float32)) == (0, 0)
     assert motion(np.full((3, 32, 32), np.nan, np.float32)) == (0, 0)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ondee.errors import ConfigError
+from ondee.generative.noise import Noise
 from ondee.topographic.coherence import Coherence
 from ondee.topographic.measures import (
     active_units,
@@ -14,6 +15,9 @@ from ondee.topographic.measures import (
     equivariance_error,
     observed_rolls,
 )
+from ondee.topographic.model import TopographicVAE
+from ondee.topographic.sequences import Sprites
+from ondee.topographic.settings import LatentSettings
 from ondee.topographic.topography import Topography, TopographySettings
 
 
@@ -192,3 +196,17 @@ def test_units_count_whose_mean_varies():
     means[:, 0, 1] *= 4
     means[:, 1] += 100
     assert active_units(means) == 1 and active_units(means, least=0.001) == 6
+
+
+@pytest.mark.parametrize("factor", [0, 3])
+def test_one_draw_of_an_untrained_model_rolls_and_its_means_do_not(factor):
+    torch.manual_seed(0)
+    told = {"capsules": 15, "dimensions": (15,), "coherence": {"frames": 10, "width": 1}}
+    model = TopographicVAE(LatentSettings.model_validate(told), (1, 64, 64)).eval()
+    source = Sprites(seed=0, split="test")
+    drawn = source.batch(range(32), factor=factor)
+    size = list(source.factors.values())[factor]
+    with torch.no_grad():
+        noisy = model.topography(*model.sampled(model.encode(drawn.frames), Noise(0, keys=range(32))))
+        assert capsule_correlation(noisy, drawn.value, size) > 0.99
+        assert abs(capsule_correlation(model.latents(drawn.frames), drawn.value, size)) < 0.4

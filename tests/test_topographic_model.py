@@ -485,3 +485,14 @@ def test_settings_that_cannot_be_are_refused(wrong):
 def test_a_model_that_only_looks_ahead_has_no_likelihood_of_a_frame():
     with pytest.raises(ConfigError, match="never the frame itself"):
         model(lead=(1, 2)).log_likelihood(torch.zeros(1, 5, 1, 8, 8), Noise(0, keys=(0,)))
+
+
+@pytest.mark.parametrize("network", ["dense", "convolutional"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "censored", "hurdle-gamma", "hurdle-lognormal"])
+def test_all_likelihoods_are_learnt_in_half_precision(likelihood, network):
+    made = model(network=network, widths=(4, 4), features=16, likelihood=likelihood)
+    frames = grey() * (1 if likelihood == "bernoulli" else 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = made.loss(frames, Noise(1, keys=range(3)))["loss"]
+    whole = made.loss(frames, Noise(1, keys=range(3)))["loss"]
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(whole.item(), rel=0.02)

@@ -24,12 +24,14 @@ _ROOM = 52
 _PLACES, _CHANCES = 0, 1
 _OBSERVED = 0.5
 """Share of a window that must be observed."""
-_TRIED = 256
+_TRIED = 512
 """Windows that are looked at to find the mean chance."""
 _MOST = 100_000
 """Tries after which there is taken to be nothing observed."""
 _SHARE = 4
 """One part in so many of the free memory may be taken."""
+_OVERLAP = 0.3
+"""Least share of the largest overlap of two frames at which their correlation is looked at."""
 _FASTEST = 8
 """Largest motion that is looked for, pixels per frame."""
 
@@ -43,7 +45,7 @@ class Window:
     rain
         ``(S, H, W)``, mm h-1, NaN where not observed.
     weight
-        By which it counts so that weighted means are those over all windows.
+        By which it counts, so that weighted means are those over all windows of which half was observed.
     time
         Start of the first frame, UTC.
     shift
@@ -67,11 +69,21 @@ class _Run:
     shape: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where and when a window begins."""
+
+    run: _Run
+    first: int
+    top: int
+    left: int
+
+
 class Windows:
     """A window of radar rain for every number ``k >= 0``, keyed by ``(seed, k)`` alone.
 
     Times and places are drawn evenly and taken with a chance that grows with the rain, as in
-    :class:`ondee.batches.Patches`; the weight is the inverse of the chance.
+    :class:`ondee.batches.Patches`, by the rain of a window that stays; the weight is the inverse of the chance.
 
     Parameters
     ----------
@@ -85,7 +97,8 @@ class Windows:
         Of everything drawn.
     crop
         ``eulerian``: the window stays where it is. ``lagrangian``: it moves on with the rain, by the mean
-        motion that is found around it.
+        motion that is found around it over all of its frames, the later ones included: a window for what grows
+        and decays, not for forecasts.
     least
         Chance of a dry window to be taken; 1 to draw all evenly.
     rain
@@ -142,9 +155,14 @@ class Windows:
         """The window of a number."""
         draw = np.random.default_rng([self.seed, _ROOM, _PLACES, k])
         for _ in range(_MOST):
-            found, chance = self._candidate(draw)
+            place, rain, chance = self._candidate(draw)
             if draw.random() < chance:
-                return Window(found.rain, self.mean_chance / chance, found.time, found.shift)
+                time = place.run.start + np.timedelta64(place.first * self.step, "m")
+                weight = self.mean_chance / chance
+                if self.crop == "eulerian":
+                    return Window(rain, weight, time)
+                shift = self._shift(place)
+                return Window(self._rain(place, shift), weight, time, shift)
         return self._refuse()
 
     def batch(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
@@ -163,34 +181,35 @@ class Windows:
 
     # ---- where and when
 
-    def _candidate(self, draw: np.random.Generator) -> tuple[Window, float]:
-        """An even draw of time and place, and its chance: 0 where nothing was observed."""
+    def _candidate(self, draw: np.random.Generator) -> tuple[_Place, NDArray[np.float32], float]:
+        """An even draw of time and place, the rain of a window that stays there, and its chance."""
         start = int(draw.integers(self.count))
         number = int(np.searchsorted(self._starts, start, side="right"))
         run = self._runs[number]
         first = start - (int(self._starts[number - 1]) if number else 0)
         (ny, nx), side = run.shape, self.side
-        top, left = int(draw.integers(ny - side + 1)), int(draw.integers(nx - side + 1))
-        shift = self._shift(run, first, top, left) if self.crop == "lagrangian" else (0.0, 0.0)
+        place = _Place(run, first, int(draw.integers(ny - side + 1)), int(draw.integers(nx - side + 1)))
+        rain = self._rain(place, (0.0, 0.0))
+        return place, rain, chance_of(rain, self.least, _OBSERVED)
+
+    def _rain(self, place: _Place, shift: tuple[float, float], margin: int = 0) -> NDArray[np.float32]:
+        """Rain of a window that moves on, with a margin around it."""
+        side = self.side + 2 * margin
         rain = np.full((self.frames, side, side), np.nan, np.float32)
         for frame in range(self.frames):
-            y, x = (round(at + frame * move) for at, move in zip((top, left), shift, strict=True))
-            _cut(run, first + frame, y, x, rain[frame])
-        time = run.start + np.timedelta64(first * self.step, "m")
-        return Window(rain, 1.0, time, shift), chance_of(rain, self.least, _OBSERVED)
+            y, x = (round(at + frame * move) - margin for at, move in zip((place.top, place.left), shift, strict=True))
+            _cut(place.run, place.first + frame, y, x, rain[frame])
+        return rain
 
-    def _shift(self, run: _Run, first: int, top: int, left: int) -> tuple[float, float]:
+    def _shift(self, place: _Place) -> tuple[float, float]:
         """Mean motion of the rain around a window, pixels per frame."""
-        side = 2 * self.side
-        fields = np.full((self.frames, side, side), np.nan, np.float32)
-        for frame in range(self.frames):
-            _cut(run, first + frame, top - self.side // 2, left - self.side // 2, fields[frame])
-        return motion(fields)
+        return motion(self._rain(place, (0.0, 0.0), self.side // 2))
 
     def _mean(self) -> float:
         """Mean chance of a window that is half observed: what makes the weights 1 on average."""
         draw = np.random.default_rng([self.seed, _ROOM, _CHANCES])
-        observed = [chance for _, chance in (self._candidate(draw) for _ in range(_TRIED)) if chance > 0]
+        found = (self._candidate(draw)[2] for _ in range(_TRIED))
+        observed = [chance for chance in found if chance > 0]
         if not observed:
             self._refuse()
         return float(np.mean(observed))
@@ -211,12 +230,12 @@ class Windows:
 
 
 def motion(rain: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean motion of rain between frames, by phase correlation.
+    """Mean motion of rain between frames.
 
     Parameters
     ----------
     rain
-        ``(S, H, W)``, mm h-1; what is missing is taken as dry, here alone.
+        ``(S, H, W)``, mm h-1, NaN where not observed.
 
     Returns
     -------
@@ -225,21 +244,31 @@ def motion(rain: NDArray[np.float32]) -> tuple[float, float]:
 
     Notes
     -----
-    The spectra of all pairs of neighbouring frames are added before the peak is looked for, so that one number comes of
-    the whole sequence; a parabola through the peak and its neighbours gives fractions of a pixel.
+    The place of the largest correlation of neighbouring frames, summed over all pairs; at each displacement it is taken
+    over the pixels that both frames have observed, so that the edge of what is observed, which stands still, does not
+    count as rain that does. A parabola through the peak and its neighbours gives fractions of a pixel.
     """
-    fields = np.log1p(np.nan_to_num(rain, nan=0.0))
-    fields = (fields - fields.mean((-2, -1), keepdims=True)) * _taper(rain.shape[-2:])
-    spectra = np.fft.rfft2(fields)
-    crossed = (spectra[1:] * spectra[:-1].conj()).sum(0)
-    size = np.abs(crossed)
-    if not size.max() > 0:
+    there = np.isfinite(rain) * _taper(rain.shape[-2:])
+    level = np.log1p(np.where(np.isfinite(rain), rain, 0.0))
+    mean = (level * there).sum((-2, -1), keepdims=True) / np.maximum(there.sum((-2, -1), keepdims=True), 1e-9)
+    anomaly = (level - mean) * there
+    if not np.abs(anomaly).max() > 0:
         return 0.0, 0.0
-    surface = np.fft.irfft2(crossed / np.sqrt(np.maximum(size, 1e-6 * size.max())), s=rain.shape[-2:])
     reach = min(_FASTEST, *(side // 4 for side in rain.shape[-2:]))
-    near = np.roll(surface, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    overlap = _correlated(there, reach)
+    near = np.where(
+        overlap > _OVERLAP * overlap.max(), _correlated(anomaly, reach) / np.maximum(overlap, 1e-9), -np.inf
+    )
     y, x = np.unravel_index(int(near.argmax()), near.shape)
     return _peak(near[:, x], int(y)) - reach, _peak(near[y], int(x)) - reach
+
+
+def _correlated(fields: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Sum over pairs of frames of the later one times the earlier one displaced, by displacements up to `reach`."""
+    shape = tuple(2 * side for side in fields.shape[-2:])
+    spectra = np.fft.rfft2(fields, s=shape)
+    surface = np.fft.irfft2((spectra[1:] * spectra[:-1].conj()).sum(0), s=shape)
+    return np.asarray(np.roll(surface, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1])
 
 
 def _peak(values: NDArray[np.float64], at: int) -> float:
@@ -248,7 +277,7 @@ def _peak(values: NDArray[np.float64], at: int) -> float:
         return float(at)
     before, here, after = values[at - 1 : at + 2]
     bend = before - 2 * here + after
-    return at + (0.5 * (before - after) / bend if bend < 0 else 0.0)
+    return at + (0.5 * (before - after) / bend if np.isfinite(bend) and bend < 0 else 0.0)
 
 
 def _taper(shape: tuple[int, ...]) -> NDArray[np.float64]:

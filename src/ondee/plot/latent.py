@@ -1,4 +1,4 @@
-"""Figures of latents that roll: sequences, what a model makes of them, and what it foresees from one frame."""
+"""Figures of latents that roll: sequences, what a model makes of them, and what comes of rolling those of one frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_rolls"]
 
 _FRAME = 9.0
-_ROWS = ("images", "reconstructed", "rolled from the first")
+_ROWS = ("images", "reconstructed", "first one rolled")
 
 
 def draw_rolls(

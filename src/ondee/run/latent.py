@@ -85,7 +85,7 @@ def load_latent(path: str | Path, device: str = "cpu") -> TopographicVAE:
         if min(channels, height, width) < 1 or max(height, width) > 4096 or channels > 64:
             raise ValueError(f"frames of {channels} x {height} x {width} cannot be")
         model = TopographicVAE(settings, (channels, height, width))
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
         raise ReadError(
             f"the configuration of the run does not fit the model: {first_line(error)}",
             where=folder / CONFIG,

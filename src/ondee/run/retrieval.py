@@ -128,6 +128,12 @@ def load(path: str | Path, device: str = "cpu") -> Retriever:
         If there is no finished run, or its files do not fit together.
     """
     folder = found(path)
+    if configuration(folder, {"model", "training"})["model"] == "tvae":
+        raise ReadError(
+            "the run holds an autoencoder of sequences, which retrieves no rain from images",
+            where=folder,
+            fix="give a run of a retrieval; ondee.run.load_latent opens this one",
+        )
     config = configuration(folder, {"model", "settings", "predictors", "statistics", "sampling", "training"})
     name = str(config["model"])
     if name.endswith(".py") and name != _OWN_MODEL:

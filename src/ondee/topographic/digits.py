@@ -41,7 +41,9 @@ def digits_of(folder: str | Path, split: str) -> NDArray[np.uint8]:
     Raises
     ------
     ReadError
-        If a file is missing or is none.
+        If a file is missing, is none, or holds too few digits.
+    ConfigError
+        If there is no such split.
     """
     if split not in SPLITS:
         raise ConfigError(
@@ -54,7 +56,14 @@ def digits_of(folder: str | Path, split: str) -> NDArray[np.uint8]:
     images = read_idx(place)
     if images.ndim != 3:
         raise ReadError(f"it holds arrays of {images.ndim} axes, not images", where=place, fix=_GET)
-    return {"train": images[:_TRAINED], "validation": images[_TRAINED:], "test": images}[split]
+    chosen = {"train": images[:_TRAINED], "validation": images[_TRAINED:], "test": images}[split]
+    if not len(chosen):
+        raise ReadError(
+            f"{len(images):,} digits leave none for the {split} split, which begins at {_TRAINED:,}",
+            where=place,
+            fix=_GET,
+        )
+    return chosen
 
 
 def read_idx(path: str | Path) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ondee.errors import ConfigError
 from ondee.generative.noise import Noise
 from ondee.progress import track
-from ondee.topographic.likelihood import Censored, Hurdle
+from ondee.topographic.likelihood import RainLikelihood
 from ondee.topographic.measures import (
     active_units,
     capsule_correlation,
@@ -32,6 +32,8 @@ from ondee.units import WET
 __all__ = ["judge", "judge_rain", "untrained"]
 
 _TOGETHER = 16
+_OBSERVED, _WET_SHARE = 0.5, 0.01
+"""Least shares of observed and of wet pixels of a frame that is compared with another."""
 
 
 class Source(Protocol):
@@ -94,9 +96,11 @@ def judge(
         ``reconstruction`` and ``divergence`` (nats a frame, of one draw), ``log_likelihood`` (nats a frame, of whole
         sequences) and ``log_likelihood_frame`` (as published, of frames), ``equivariance`` (of posterior means),
         ``…_drawn`` (of one draw, as published), ``…_identity``, ``…_centred``, ``…_centred_identity``,
-        ``…_untrained`` and ``…_chance``, ``active_units``, and for each factor ``capcorr_NAME`` (and ``…_untrained``),
-        ``rolled_NAME`` and ``frozen_NAME`` (nats of the frames 1 to S - 1, decoded from the first one rolled, and left
-        as it is).
+        ``…_untrained`` and ``…_chance``, ``active_units`` (of z), and for each factor ``capcorr_NAME`` (and
+        ``…_untrained``), ``rolled_NAME`` and ``frozen_NAME`` (nats of the frames 1 to S - 1, decoded from the latents
+        of the first one rolled, and left as they are; they are no forecast, since they share u with later frames). A
+        figure that the model cannot have is left out: a correlation of capsules with several speeds, axes or too few
+        places, a likelihood where only frames ahead were learnt.
     """
     model = model.eval()
     device = next(model.parameters()).device
@@ -106,7 +110,7 @@ def judge(
     fresh = untrained(model, seed)
     names = list(source.factors)
     for factor, name in enumerate(track(names, "judging by factor")):
-        latents, before, values = [], [], []
+        latents, before, values, moved = [], [], [], []
         for numbers in _batches(count):
             drawn = source.batch([factor * count + number for number in numbers], factor=factor, device=device)
             noise = Noise(seed, keys=[-1 - factor * count - number for number in numbers], device=device)
@@ -114,17 +118,25 @@ def judge(
             found = _of_batch(model, fresh, drawn.frames, noise, draws, few)
             for key, entry in found.items():
                 sums.setdefault(key.replace("NAME", name), []).extend(entry.tolist())
+            means.append(model.encode(drawn.frames).z_mean.cpu())
             latents.append(model.latents(drawn.frames).cpu())
             before.append(fresh.latents(drawn.frames).cpu())
             values.append(drawn.value)
-        means += latents
+            moved.append(drawn.factor)
         size, first = source.factors[name], np.concatenate(values)
-        made[f"capcorr_{name}"] = capsule_correlation(torch.cat(latents), first, size)
-        made[f"capcorr_{name}_untrained"] = capsule_correlation(torch.cat(before), first, size)
+        if _tells_rolls(model, size) and all(bool((entry == factor).all()) for entry in moved):
+            made[f"capcorr_{name}"] = capsule_correlation(torch.cat(latents), first, size)
+            made[f"capcorr_{name}_untrained"] = capsule_correlation(torch.cat(before), first, size)
     made = {key: float(np.mean(entry)) for key, entry in sums.items()} | made
     made["equivariance_chance"] = chance_of_error(source.frames, model.topography.capsules, model.topography.places)
     made["active_units"] = float(active_units(torch.cat(means).flatten(0, 1)))
     return made
+
+
+def _tells_rolls(model: TopographicVAE, size: int) -> bool:
+    """Whether a roll of one place a frame along one axis could tell so many values."""
+    topography = model.topography
+    return topography.places >= size and all(velocity == (1.0,) for velocity in topography.velocities())
 
 
 def _batches(count: int) -> Iterator[range]:
@@ -151,7 +163,7 @@ def _of_batch(
         "equivariance_untrained": equivariance_error(fresh.latents(frames), fresh.topography.roll),
         **_followed(model, means, frames),
     }
-    if few:
+    if few and 0 in model.settings.lead:
         chosen = Noise(noise.seed, keys=list(noise.keys)[:few], device=noise.device)
         found |= {
             {"sequence": "log_likelihood", "frame": "log_likelihood_frame"}[key]: nats
@@ -212,23 +224,29 @@ def judge_rain(
     dict
         ``reconstruction`` and ``divergence`` (nats a frame), ``nats`` (of an observed pixel, of posterior means),
         ``wet_ratio`` (expected wet pixels over observed ones), ``csi_LEVEL``, ``roll_skill_LAG`` (1 less the error of
-        rolled latents over that of latents left as they are), ``rolled_LAG`` and ``frozen_LAG`` (nats of an observed
-        pixel so many frames ahead), and ``active_units``.
+        rolled latents over that of latents left as they are) and ``…_untrained``, ``rolled_LAG`` and ``frozen_LAG``
+        (nats of an observed pixel so many frames ahead), ``pairs_LAG`` (frames that were compared) and
+        ``active_units`` (of z). Frames are compared where both are at least half observed and it rains in both, in one
+        pixel of a hundred or more: where nothing moves there is nothing to be told.
     """
     model = model.eval()
     device = next(model.parameters()).device
     sums: dict[str, float] = {}
     means = []
+    fresh = untrained(model, seed)
     for numbers in _batches(count):
         drawn = source.batch(numbers, device=device)
         weight = torch.ones(len(numbers), device=device) if drawn.weight is None else drawn.weight
         noise = Noise(seed, keys=[-1 - number for number in numbers], device=device)
         latents = model.latents(drawn.frames)
         found = {**_bound(model, drawn.frames, noise), **_seen_rain(model, latents, drawn.frames, levels)}
+        lags = min(lags, drawn.frames.shape[1] - 1)
         found |= _ahead(model, latents, drawn.frames, lags)
+        before = _ahead(fresh, fresh.latents(drawn.frames), drawn.frames, lags)
+        found |= {f"{name}_untrained": values for name, values in before.items()}
         for name, values in found.items():
             sums[name] = sums.get(name, 0.0) + float((weight * values).sum())
-        means.append(latents.cpu())
+        means.append(model.encode(drawn.frames).z_mean.cpu())
     made = {
         "reconstruction": sums["reconstruction"] / sums["frames"],
         "divergence": sums["divergence"] / sums["frames"],
@@ -237,8 +255,12 @@ def judge_rain(
     }
     made |= {f"csi_{level:g}": sums[f"hits_{level:g}"] / max(sums[f"events_{level:g}"], 1e-9) for level in levels}
     for lag in range(1, lags + 1):
-        made[f"roll_skill_{lag}"] = 1 - sums[f"moved_{lag}"] / max(sums[f"stayed_{lag}"], 1e-9)
+        if not sums[f"pairs_{lag}"] > 0:
+            continue
+        for kind in ("", "_untrained"):
+            made[f"roll_skill_{lag}{kind}"] = 1 - sums[f"moved_{lag}{kind}"] / max(sums[f"stayed_{lag}{kind}"], 1e-9)
         made |= {f"{kind}_{lag}": sums[f"{kind}_{lag}"] / sums[f"pixels_{lag}"] for kind in ("rolled", "frozen")}
+        made[f"pairs_{lag}"] = sums[f"pairs_{lag}"]
     made["active_units"] = float(active_units(torch.cat(means).flatten(0, 1)))
     return made
 
@@ -277,26 +299,33 @@ def _seen_rain(model: TopographicVAE, latents: Tensor, frames: Tensor, levels: S
 
 def _wet(model: TopographicVAE, made: Tensor) -> Tensor:
     """Probability of rain where the likelihood is one of rain."""
-    likelihood = model.likelihood
-    if not isinstance(likelihood, Censored | Hurdle):
+    if not isinstance(model.likelihood, RainLikelihood):
         raise ConfigError(
             "the likelihood of the model is not one of rain",
             where="settings.likelihood",
             fix="judge a model that was trained on rain",
         )
-    return likelihood.wet(made)
+    return model.likelihood.wet(made)
 
 
 def _ahead(model: TopographicVAE, latents: Tensor, frames: Tensor, lags: int) -> dict[str, Tensor]:
     """Rolled and frozen latents against those of later frames, and what they decode to against the rain."""
     found = {}
     flat = centred(latents)
+    there = torch.isfinite(frames)
+    lively = (there.float().mean((-3, -2, -1)) >= _OBSERVED) & (
+        (frames >= WET).float().mean((-3, -2, -1)) >= _WET_SHARE
+    )
     for lag in range(1, lags + 1):
-        before, after, later = latents[:, :-lag], flat[:, lag:], frames[:, lag:]
+        before, after = latents[:, :-lag], flat[:, lag:]
+        both = lively[:, :-lag] & lively[:, lag:]
+        later = torch.where(both[..., None, None, None], frames[:, lag:], torch.nan)
         rolled = model.topography.roll(before, lag)
-        found[f"moved_{lag}"] = (centred(rolled) - after).abs().flatten(1).sum(1)
-        found[f"stayed_{lag}"] = (centred(before) - after).abs().flatten(1).sum(1)
+        for name, moved in (("moved", rolled), ("stayed", before)):
+            apart = (centred(moved) - after).abs().flatten(2).sum(2)
+            found[f"{name}_{lag}"] = (apart * both).sum(1)
         found[f"rolled_{lag}"] = -_nats(model, rolled, later)
         found[f"frozen_{lag}"] = -_nats(model, before, later)
         found[f"pixels_{lag}"] = torch.isfinite(later).flatten(1).sum(1).float()
+        found[f"pairs_{lag}"] = both.sum(1).float()
     return found

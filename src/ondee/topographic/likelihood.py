@@ -10,7 +10,8 @@ likelihood        planes of the decoder                   of
 ================= ======================================= ==========================================================
 
 Densities of wet pixels are per decibel of the rain rate (base measure dB, not mm/h) for all of them, so that their
-nats compare; dry pixels have probabilities. The Bernoulli one of grey values is a cross-entropy and no density.
+nats can be compared; dry pixels have probabilities. On quantised rates a narrow law gains nats: the least spreads
+differ between the laws and are told with them. The Bernoulli one of grey values is a cross-entropy and no density.
 
 References
 ----------
@@ -30,7 +31,7 @@ from torch.nn import functional
 
 from ondee.units import WET
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Censored", "Hurdle", "Likelihood", "likelihood_of"]
+__all__ = ["LIKELIHOODS", "Bernoulli", "Censored", "Hurdle", "Likelihood", "RainLikelihood", "likelihood_of"]
 
 _NEPERS = math.log(10) / 10
 """Natural logarithm in a decibel."""
@@ -49,7 +50,7 @@ class Likelihood(ABC):
 
     planes: ClassVar[int]
     """Planes that a decoder makes for a channel of the image."""
-    is_rain: ClassVar[bool] = True
+    is_rain: ClassVar[bool] = False
     """Whether pixels are rain rates, mm h-1; grey values otherwise."""
 
     def log_probability(self, made: Tensor, observed: Tensor) -> Tensor:
@@ -75,11 +76,20 @@ class Likelihood(ABC):
         """Pixels from uniform numbers ``(…, channels, H, W)``: the quantile that each number names."""
 
 
+class RainLikelihood(Likelihood):
+    """Of rain rates, mm h-1."""
+
+    is_rain = True
+
+    @abstractmethod
+    def wet(self, made: Tensor) -> Tensor:
+        """Probability of at least 0.1 mm/h."""
+
+
 class Bernoulli(Likelihood):
     """Grey values as probabilities of white."""
 
     planes = 1
-    is_rain = False
 
     def _nats(self, made: Tensor, observed: Tensor) -> Tensor:
         return -functional.binary_cross_entropy_with_logits(made, observed, reduction="none")
@@ -97,7 +107,7 @@ class Bernoulli(Likelihood):
         return (uniform >= torch.sigmoid(-made)).to(made.dtype)
 
 
-class Censored(Likelihood):
+class Censored(RainLikelihood):
     """A Gaussian of 10 log10 R of which all below the threshold is dry.
 
     Parameters
@@ -152,7 +162,7 @@ class Censored(Likelihood):
         return torch.where(level >= self.threshold, torch.exp(level * _NEPERS).clamp(min=WET), 0.0)
 
 
-class Hurdle(Likelihood):
+class Hurdle(RainLikelihood):
     """Rain or none; where it rains, an excess over the threshold of a Gamma or a log-normal law.
 
     Parameters
@@ -173,11 +183,11 @@ class Hurdle(Likelihood):
     def law(self, made: Tensor) -> torch.distributions.Distribution:
         """Law of the excess over the threshold, mm/h."""
         _, first, second = self._split(made)
-        spread = 0.05 + functional.softplus(second)
+        size = 0.05 + functional.softplus(second)  # spread of a log-normal law, mean of a Gamma law
         if self.amount == "lognormal":
-            return torch.distributions.LogNormal(first, spread)
+            return torch.distributions.LogNormal(first, size, validate_args=False)
         shape = 0.05 + functional.softplus(first)
-        return torch.distributions.Gamma(shape, shape / spread)
+        return torch.distributions.Gamma(shape, shape / size, validate_args=False)
 
     def _nats(self, made: Tensor, observed: Tensor) -> Tensor:
         logit, _, _ = self._split(made)

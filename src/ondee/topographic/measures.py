@@ -117,7 +117,8 @@ def capsule_correlation(latents: Tensor, values: NDArray[np.int64], size: int) -
     Parameters
     ----------
     latents
-        ``(B, S, C, D)``, of posterior means: with one draw of the posterior even an untrained model has 0.99.
+        ``(B, S, C, D)``, of posterior means: with one draw of the posterior the noise that frames share rolls by
+        itself, and even an untrained model has more than 0.99.
     values
         Value of the factor at the first frame, ``(B,)``; it rises by 1 each frame modulo its number of values.
     size

@@ -160,7 +160,10 @@ class TopographicVAE(nn.Module):
         return Posterior(*laws[: 4 if self.topography.is_topographic else 2])
 
     def latents(self, frames: Tensor) -> Tensor:
-        """Topographic latents ``(B, S, C, D)`` of the posterior means: (E z + mu) / sqrt(sum of E u²)."""
+        """Topographic latents ``(B, S, C, D)`` of the posterior means: (E z + mu) / sqrt(sum of E u²).
+
+        Those of a frame hold something of its neighbours, later ones too unless the coherence is causal.
+        """
         posterior = self.encode(frames)
         return self.topography.expected(posterior.z_mean, posterior.squares())
 
@@ -175,7 +178,7 @@ class TopographicVAE(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Planes ``(…, channels planes, H, W)`` of topographic latents ``(…, C, D)``."""
         flat = latents.reshape(-1, self.topography.size)
-        made: Tensor = self.decoder(flat)
+        made: Tensor = self.decoder(flat).float()  # a likelihood needs all of its digits
         return made.reshape(*latents.shape[:-2], *made.shape[1:])
 
     def reconstruct(self, frames: Tensor) -> Tensor:

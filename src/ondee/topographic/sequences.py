@@ -43,7 +43,7 @@ class Drawn:
     Parameters
     ----------
     frames
-        ``(B, S, channels, H, W)``, grey values in [0, 1].
+        ``(B, S, channels, H, W)``, grey values in [0, 1], or rain in mm h-1.
     factor
         Number of the factor that moves, ``(B,)``.
     value

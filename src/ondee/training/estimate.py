@@ -57,12 +57,14 @@ def _tried(material: Material, model: nn.Module, on: Devices, gpu: bool) -> tupl
     """Seconds of a step, the first left out, and bytes of a batch."""
     config = material.config
     device = torch.device("cuda" if gpu else "cpu")
-    optimiser = torch.optim.AdamW(trained(model), lr=1e-6) if trained(model) else None
+    optimiser = material.optimiser() if trained(model) else None
+    for group in optimiser.param_groups if optimiser is not None else []:
+        group["lr"] = 0.0  # the steps are timed, not learnt from
     taken, size = [], 0
     batches = iter(material.loader(max(0, config.steps - _TRIED)))
     for batch in batches:
-        batch = material.placed(batch, device)
         began = time.monotonic()
+        batch = material.placed(batch, device)
         with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in precision_of(config, on)):
             losses = material.loss(model, batch, 0)
         if optimiser is not None:

@@ -23,14 +23,15 @@ from ondee.topographic.digits import digits_of
 from ondee.topographic.judging import judge, judge_rain
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Digits, Drawn, Factors, Sprites
-from ondee.training.material import JUDGED, Material, Numbers, trained
+from ondee.training.material import JUDGED, Material, Numbers
 from ondee.training.settings import LatentConfig
+from ondee.units import VOCABULARY
 
 __all__ = ["LatentMaterial", "Sequences", "Unrolled", "sequences_of"]
 
 _MOMENTUM = 0.9
 _EVEN_SEED = 20_180_604
-"""Seed of the windows that are judged, whatever the seed of the training."""
+"""Seed of the windows of rain that are judged, whatever the seed of the training."""
 _SHOWN = 3
 _FITTED_ON = 32
 """Sequences of each factor on which a finished model is judged."""
@@ -62,9 +63,11 @@ class Unrolled:
     Parameters
     ----------
     frames, reconstructed, rolled
-        ``(B, S, H, W, channels)``, 0 to 1 or mm h-1; `rolled` is decoded from the first frame alone.
+        ``(B, S, H, W, channels)``, 0 to 1 or mm h-1; `rolled` is decoded from the latents of the first frame, rolled.
     step
         Steps learnt so far.
+    is_rain
+        Whether it is rain.
     """
 
     frames: NDArray[Any]
@@ -169,13 +172,12 @@ class LatentMaterial(Material):
         """Bound of the model."""
         assert batch.frames is not None
         noise = Noise(self.config.seed, keys=batch.keys, device=batch.frames.device)
-        warmup = self.config.divergence_warmup
-        return model.loss(batch.frames, noise, min(1.0, (step + 1) / warmup) if warmup else 1.0, batch.weight)
+        warmup, judged = self.config.divergence_warmup, batch.keys[0] >= JUDGED
+        weight = min(1.0, (step + 1) / warmup) if warmup and not judged else 1.0
+        return model.loss(batch.frames, noise, weight, batch.weight)
 
     def observed(self, batch: Sequences) -> Tensor:
-        """Sequences, weighted."""
-        if batch.weight is not None:
-            return batch.weight.sum()
+        """Sequences: their weights are in the loss."""
         return torch.tensor(float(len(batch.keys)), device=batch.frames.device if batch.frames is not None else None)
 
     def keys(self, batch: Sequences) -> list[int]:
@@ -186,11 +188,22 @@ class LatentMaterial(Material):
         """Nothing."""
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """Adam with weight decay if there is any, or gradient descent with momentum."""
+        """Adam with decoupled weight decay, or gradient descent with momentum; shift and biases do not decay."""
         if self.config.optimiser == "sgd":
-            decay = self.config.weight_decay
-            return torch.optim.SGD(trained(self.model), lr=self.config.rate, momentum=_MOMENTUM, weight_decay=decay)
+            return torch.optim.SGD(self._groups(), lr=self.config.rate, momentum=_MOMENTUM)
         return super().optimiser()
+
+    def decays(self, name: str, parameter: torch.nn.Parameter) -> bool:
+        """Neither mu nor the bias of a plane does."""
+        return parameter.ndim > 1 and name not in ("topography.centre", "decoder.bias")
+
+    def odd(self, batch: Sequences) -> str:
+        """The first infinite or implausible rain rate."""
+        if batch.frames is None:
+            return ""
+        bounds = VOCABULARY["rain_rate"].plausible if self.model.likelihood.is_rain else (0.0, 1.0)
+        wrong = torch.isinf(batch.frames) | (batch.frames < bounds[0]) | (batch.frames > bounds[1])
+        return f"a pixel is {batch.frames[wrong][0]:g}" if bool(wrong.any()) else ""
 
     @property
     def constant_rate(self) -> bool:

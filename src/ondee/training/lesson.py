@@ -200,8 +200,9 @@ class Lesson(LightningModule):
         fix = (
             "mend these values in the files and build the store again"
             if odd
-            else f"the data are finite: lower `rate` ({self.config.rate:g}) or `clip` ({self.config.clip}), or take "
-            "precision: 32"
+            else f"the data are finite: lower `rate` ({self.config.rate:g}), "
+            + (f"lower `clip` ({self.config.clip:g})" if self.config.clip else "set a `clip`")
+            + ", or take precision: 32"
         )
         raise ReadError(f"the training stopped: {what}", where=where, fix=fix)
 

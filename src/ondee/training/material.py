@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from ondee.retriever.protocol import Retriever
 from ondee.training.settings import LatentConfig, LearningConfig, TrainConfig
 
 __all__ = ["JUDGED", "Material", "Numbers", "gather", "trained"]
@@ -72,12 +73,23 @@ class Material(ABC):
 
     def optimiser(self) -> torch.optim.Optimizer:
         """AdamW, without decay of biases and scales."""
-        learning = trained(self.model)
+        return torch.optim.AdamW(self._groups(), lr=self.config.rate, betas=_BETAS)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters that decay, and those that do not."""
+        learning = [entry for entry in self.model.named_parameters() if entry[1].requires_grad]
         groups = [
-            {"params": [entry for entry in learning if entry.ndim > 1], "weight_decay": self.config.weight_decay},
-            {"params": [entry for entry in learning if entry.ndim <= 1], "weight_decay": 0.0},
+            {
+                "params": [entry for name, entry in learning if self.decays(name, entry)],
+                "weight_decay": self.config.weight_decay,
+            },
+            {"params": [entry for name, entry in learning if not self.decays(name, entry)], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.config.rate, betas=_BETAS)
+        return [group for group in groups if group["params"]]
+
+    def decays(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether weight decay acts on a parameter: on all but biases and scales."""
+        return parameter.ndim > 1
 
     @property
     def constant_rate(self) -> bool:
@@ -124,7 +136,9 @@ class Material(ABC):
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:
-    """Parameters that training changes: those that want a gradient."""
+    """Parameters that training changes: those that a retriever names, or that want a gradient."""
+    if isinstance(model, Retriever):
+        return model.trained()
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 

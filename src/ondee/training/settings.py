@@ -190,11 +190,13 @@ class LatentConfig(LearningConfig):
     warmup: Annotated[int, Field(ge=0)] = 0
     """Steps over which the rate rises to it."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Decoupled weight decay."""
+    """Weight decay, decoupled with Adam."""
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; null for any."""
+    precision: Literal["auto", "32", "bf16-mixed"] = "auto"
+    """Arithmetic: bf16-mixed on a GPU and 32 bits on a CPU where `auto`."""
     workers: Literal[0] = 0
-    """Sequences are made on the device that learns."""
+    """Sequences are made in the process that learns, images on its device."""
 
     @model_validator(mode="after")
     def _has_data(self) -> LatentConfig:
@@ -202,6 +204,10 @@ class LatentConfig(LearningConfig):
             raise ValueError("data: name the folder with the files of MNIST")
         if self.sequences == "rain" and not self.stores:
             raise ValueError("stores: name the stores with the rain")
+        if self.sequences != "digits" and (self.data is not None or self.together):
+            raise ValueError(f"{'data' if self.data is not None else 'together'}: it is of digits alone")
+        if self.sequences != "rain" and self.stores:
+            raise ValueError("stores: they are of rain alone")
         if (self.sequences == "rain") == (self.settings.likelihood == "bernoulli"):
             raise ValueError("settings.likelihood: bernoulli is for grey values, the others are for rain")
         return self
@@ -249,9 +255,9 @@ def _read_latent(place: Path, given: dict[str, Any]) -> LatentConfig:
     config = load(place, LatentConfig, page=LATENT_PAGE)
     if odd := [name for name in ("store", "parts") if given.pop(name, None)]:
         raise ConfigError(
-            "a model of sequences learns from no store and takes no parts",
+            "a model of sequences takes no parts, and its stores are named in its configuration",
             where=f"--{odd[0].rstrip('s')}",
-            fix="leave it out; data: names the files",
+            fix="leave it out; stores: names those of rain, data: the folder of digits",
         )
     folder = place.resolve().parent
     values = config.model_dump() | {"run": _beside(folder, config.run or place.stem)}
