@@ -9,7 +9,6 @@ import pytest
 
 LONG = (
     "test_readme",
-    "test_command_demo",
     "test_training",
     "test_docs",
     "test_retrieval",

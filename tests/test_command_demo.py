@@ -1,93 +1,47 @@
 import io
-import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from rich.console import Console
 
-from learnt import write_scene_runs
 from ondee.cli import main
 from ondee.command import demo
-from ondee.command.demo import SETTINGS, world_of
+from ondee.command.demo import world_of
 from ondee.errors import ConfigError
 from ondee.terminal import show_retrievals
 from ondee.terminal.faults import outcome_words
 from ondee.validation.outcome import Outcome
-from ondee.validation.result import read_validation
 from ondee.world.faults import sizes
 
-SEED = 4
-torch.set_num_threads(1)
 
-
-def run(*words):
-    with pytest.raises(SystemExit) as ended:
-        main(["demo", *map(str, words)])
-    return ended.value.code or 0
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """One small demo, its answer as JSON; its models have learnt nothing, and are quick."""
-    out = tmp_path_factory.mktemp("made") / "demo"
-    models = write_scene_runs(tmp_path_factory.mktemp("runs"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ondee.command.demo.MODELS", models)
-        printed = []
-        patch.setattr("sys.stdout.write", printed.append, raising=False)
-        code = run("--out", out, "--size", 160, "--seed", SEED, "--workers", 2, "--json")
-    return out, code, json.loads("".join(printed))
-
-
-def test_the_planted_faults_are_found_with_their_size(made):
-    _, code, told = made
-    assert code == 0
-    planted = sizes(world_of(160, SEED).planted)
-    answers = {(one["sensor"], one["kind"]): one for one in told["outcomes"] if one["planted"] is not None}
-    assert answers.keys() == planted.keys() and len(planted) == 3
-    for place, size in planted.items():
-        one = answers[place]
-        assert one["verdict"] == "found" and one["planted"] == size
-        assert abs(one["value"] - size) < {"bias": 0.25, "clock": 2.5}.get(place[1], 0.3), one
-    assert told["quiet"] + len(told["outcomes"]) == 20
-
-
-def test_the_page_says_what_was_planted_and_the_archive_is_gone(made):
-    out, _, told = made
-    text = (out / "report.html").read_text(encoding="utf-8")
-    assert told["report"] == str(out / "report.html")
-    assert (
-        "The truth is known. Planted: " in text and "planted × 1.5" in text and "planted +1" in text.replace("−", "+")
-    )
-    assert {path.name for path in out.iterdir()} == {
-        "world.yaml", "half-hours.yaml", "half-hours.zarr", "validation", "report.html", "figures",
-    }  # fmt: skip
-    found = read_validation(out / "validation")
-    assert found.facts["half_hours"] == 60 and found.facts["days"] == 10
-    assert found.facts["command"].endswith(f"--size 160 --seed {SEED}")
-    assert found.groups["scores/minute"].sizes["minute"] == len(SETTINGS.minutes) - 1 == 3
-    assert found.groups["cases"].sizes["time"] == SETTINGS.cases == 24
-
-
-def test_the_page_shows_rain_from_infrared_and_the_answer_holds_its_numbers(made):
-    out, _, told = made
-    text = (out / "report.html").read_text(encoding="utf-8")
-    assert text.count('<section id="retrieval">') == 1 and '<a href="#retrieval">rain from infrared</a>' in text
-    assert text.index('id="retrieval"') < text.index('id="blind"')
-    numbers = told["retrieved"]
-    assert numbers["coordinates"]["estimate"] == ["unet", "ddpm", "flow, a draw", "flow mean"]
-    assert numbers["variables"]["evaluations"]["values"] == [1, 3, 2, 32] and numbers["attributes"]["moments"] >= 4
+def test_what_was_simulated_is_removed_and_results_stay(tmp_path):
+    for name in ("radar", "imerg", "validation", "infrared"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text("a")
+    (tmp_path / "report.html").write_text("")
+    demo._forget(tmp_path, demo._ARCHIVE)
+    assert {path.name for path in tmp_path.iterdir()} == {"validation", "report.html"}
 
 
 def test_without_torch_the_demo_goes_on_and_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert demo._retrieved(tmp_path, SEED) is None and not any(tmp_path.iterdir())
+    assert demo._retrieved(tmp_path, 4) is None and not any(tmp_path.iterdir())
     console = Console(record=True, width=120, file=io.StringIO())
     show_retrievals(None, console)
     assert "pip install 'ondee[retrieval]'" in console.export_text()
+
+
+def test_the_terminal_says_how_many_faults_were_found_and_where_to_read_on():
+    console = Console(record=True, width=200, file=io.StringIO())
+    found = Outcome("MHS", "bias", 1.5, 1.4, 1.3, 1.6, "found")
+    missed = Outcome("GMI", "clock", 10.0, 0.0, -1.0, 1.0, "clear")
+    demo.show(demo.Demo(Path("demo/report.html"), (found, missed), 18, None), console)
+    text = console.export_text()
+    assert "1 of 2 planted faults found" in text and "none of them accused" in text
+    assert "Open demo/report.html" in text
 
 
 def test_the_terminal_shows_every_estimate():
@@ -110,13 +64,13 @@ def test_the_terminal_shows_every_estimate():
     assert lines[3].split() == ["ddpm", "–", "0.30", "1.20", "1.40", "500", "5.00"]
 
 
-def test_results_are_not_replaced_unasked(made, capsys):
-    out, *_ = made
-    before = (out / "report.html").read_bytes()
-    assert run("--out", out, "--size", 160) == 1
+def test_results_are_not_replaced_unasked(tmp_path, capsys):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--out", str(tmp_path), "--size", "160"])
     told = capsys.readouterr().err
-    assert "of an earlier demo" in told and "--force" in told
-    assert (out / "report.html").read_bytes() == before
+    assert ended.value.code == 1 and "of an earlier demo" in told and "--force" in told
+    assert (tmp_path / "report.html").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
