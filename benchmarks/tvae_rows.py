@@ -126,9 +126,28 @@ def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _likely(found: Mapping[str, Mapping[str, Any]]) -> str:
-    heads = ["", "log p(x)", "as published", "cross-entropy", "divergence", "active", "E", "identity", "untrained"]
+    heads = [
+        "",
+        "log p(x)",
+        "as published",
+        "cross-entropy",
+        "divergence",
+        "active z",
+        "active u",
+        "E",
+        "identity",
+        "untrained",
+    ]
     heads += ["centred", "centred, identity", "one draw"]
-    keys = ["log_likelihood", "log_likelihood_frame", "reconstruction", "divergence", "active_units", "equivariance"]
+    keys = [
+        "log_likelihood",
+        "log_likelihood_frame",
+        "reconstruction",
+        "divergence",
+        "active_units_z",
+        "active_units_u",
+        "equivariance",
+    ]
     keys += [f"equivariance_{name}" for name in ("identity", "untrained", "centred", "centred_identity", "drawn")]
     rows = [[_named(name), *(_number(entry["figures"].get(key)) for key in keys)] for name, entry in found.items()]
     return page.table_of(heads, rows)
@@ -172,6 +191,8 @@ def _share(value: float | None) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
+    if value == round(value):
+        return f"{value:,.0f}"
     return f"{value:,.0f}".replace("-", "−") if abs(value) >= 100 else f"{value:.1f}".replace("-", "−")
 
 

@@ -25,7 +25,7 @@ from ondee.topographic.measures import (
     chance_of_error,
     equivariance_error,
 )
-from ondee.topographic.model import TopographicVAE
+from ondee.topographic.model import Posterior, TopographicVAE
 from ondee.topographic.sequences import Drawn, Factors
 from ondee.units import WET
 
@@ -95,8 +95,8 @@ def judge(
     dict
         ``reconstruction`` and ``divergence`` (nats a frame, of one draw), ``log_likelihood`` (nats a frame, of whole
         sequences) and ``log_likelihood_frame`` (as published, of frames), ``equivariance`` (of posterior means),
-        ``…_drawn`` (of one draw, as published), ``…_identity``, ``…_centred``, ``…_centred_identity``,
-        ``…_untrained`` and ``…_chance``, ``active_units`` (of z), and for each factor ``capcorr_NAME`` (and
+        ``…_drawn`` (of one draw, as published), ``…_identity``, ``…_centred``, ``…_centred_identity``, ``…_untrained``
+        and ``…_chance``, ``active_units_z`` and ``active_units_u``, and for each factor ``capcorr_NAME`` (and
         ``…_untrained``), ``rolled_NAME`` and ``frozen_NAME`` (nats of the frames 1 to S - 1, decoded from the latents
         of the first one rolled, and left as they are; they are no forecast, since they share u with later frames). A
         figure that the model cannot have is left out: a correlation of capsules with several speeds, axes or too few
@@ -105,7 +105,7 @@ def judge(
     model = model.eval()
     device = next(model.parameters()).device
     sums: dict[str, list[float]] = {}
-    means: list[Tensor] = []
+    means: list[Posterior] = []
     made: dict[str, float] = {}
     fresh = untrained(model, seed)
     names = list(source.factors)
@@ -118,7 +118,7 @@ def judge(
             found = _of_batch(model, fresh, drawn.frames, noise, draws, few)
             for key, entry in found.items():
                 sums.setdefault(key.replace("NAME", name), []).extend(entry.tolist())
-            means.append(model.encode(drawn.frames).z_mean.cpu())
+            means.append(model.encode(drawn.frames))
             latents.append(model.latents(drawn.frames).cpu())
             before.append(fresh.latents(drawn.frames).cpu())
             values.append(drawn.value)
@@ -129,8 +129,16 @@ def judge(
             made[f"capcorr_{name}_untrained"] = capsule_correlation(torch.cat(before), first, size)
     made = {key: float(np.mean(entry)) for key, entry in sums.items()} | made
     made["equivariance_chance"] = chance_of_error(source.frames, model.topography.capsules, model.topography.places)
-    made["active_units"] = float(active_units(torch.cat(means).flatten(0, 1)))
-    return made
+    return made | _active(means)
+
+
+def _active(posteriors: Sequence[Posterior]) -> dict[str, float]:
+    """Active units of z and of u."""
+    held = {"z": [one.z_mean for one in posteriors], "u": [one.u_mean for one in posteriors if one.u_mean is not None]}
+    return {
+        f"active_units_{name}": float(active_units(torch.cat(means).flatten(0, 1))) if means else 0.0
+        for name, means in held.items()
+    }
 
 
 def _tells_rolls(model: TopographicVAE, size: int) -> bool:
@@ -226,13 +234,13 @@ def judge_rain(
         ``wet_ratio`` (expected wet pixels over observed ones), ``csi_LEVEL``, ``roll_skill_LAG`` (1 less the error of
         rolled latents over that of latents left as they are) and ``…_untrained``, ``rolled_LAG`` and ``frozen_LAG``
         (nats of an observed pixel so many frames ahead), ``pairs_LAG`` (frames that were compared) and
-        ``active_units`` (of z). Frames are compared where both are at least half observed and it rains in both, in one
-        pixel of a hundred or more: where nothing moves there is nothing to be told.
+        ``active_units_z`` and ``active_units_u``. Frames are compared where both are at least half observed and it
+        rains in both, in one pixel of a hundred or more: where nothing moves there is nothing to be told.
     """
     model = model.eval()
     device = next(model.parameters()).device
     sums: dict[str, float] = {}
-    means = []
+    means: list[Posterior] = []
     fresh = untrained(model, seed)
     for numbers in _batches(count):
         drawn = source.batch(numbers, device=device)
@@ -246,7 +254,7 @@ def judge_rain(
         found |= {f"{name}_untrained": values for name, values in before.items()}
         for name, values in found.items():
             sums[name] = sums.get(name, 0.0) + float((weight * values).sum())
-        means.append(model.encode(drawn.frames).z_mean.cpu())
+        means.append(model.encode(drawn.frames))
     made = {
         "reconstruction": sums["reconstruction"] / sums["frames"],
         "divergence": sums["divergence"] / sums["frames"],
@@ -261,8 +269,7 @@ def judge_rain(
             made[f"roll_skill_{lag}{kind}"] = 1 - sums[f"moved_{lag}{kind}"] / max(sums[f"stayed_{lag}{kind}"], 1e-9)
         made |= {f"{kind}_{lag}": sums[f"{kind}_{lag}"] / sums[f"pixels_{lag}"] for kind in ("rolled", "frozen")}
         made[f"pairs_{lag}"] = sums[f"pairs_{lag}"]
-    made["active_units"] = float(active_units(torch.cat(means).flatten(0, 1)))
-    return made
+    return made | _active(means)
 
 
 def _bound(model: TopographicVAE, frames: Tensor, noise: Noise) -> dict[str, Tensor]:
