@@ -134,10 +134,10 @@ def judge(
 
 def _active(posteriors: Sequence[Posterior]) -> dict[str, float]:
     """Active units of z and of u."""
-    held = {"z": [one.z_mean for one in posteriors], "u": [one.u_mean for one in posteriors if one.u_mean is not None]}
+    found = [one.divergence() for one in posteriors]
     return {
-        f"active_units_{name}": float(active_units(torch.cat(means).flatten(0, 1))) if means else 0.0
-        for name, means in held.items()
+        f"active_units_{name}": float(active_units(torch.cat([one[name] for one in found]).flatten(0, 1)))
+        for name in found[0]
     }
 
 

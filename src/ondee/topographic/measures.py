@@ -167,11 +167,19 @@ def capsule_correlation(latents: Tensor, values: NDArray[np.int64], size: int) -
     return float(np.corrcoef(found, moved)[0, 1])
 
 
-def active_units(means: Tensor, least: float = 0.01) -> int:
-    """Latents whose posterior mean varies over the data, of ``(N, C, D)``.
+def active_units(divergence: Tensor, least: float = 0.01) -> int:
+    """Latents that are used: those whose law differs from the prior by more than a little, on the mean over frames.
 
-    References
+    Parameters
     ----------
-    Y. Burda et al., Importance weighted autoencoders, ICLR 2016: variance of the mean above 0.01.
+    divergence
+        Of each latent from its prior, nats, ``(N, C, D)``.
+    least
+        Nats.
+
+    Notes
+    -----
+    The usual count asks for a variance of the posterior mean above 0.01. It does not see a latent that tells
+    something by its spread alone, as u does, whose square is what counts.
     """
-    return int((means.flatten(1).var(0) > least).sum())
+    return int((divergence.flatten(1).mean(0) > least).sum())
