@@ -23,7 +23,7 @@ from ondee import run
 from ondee.plot.latent import draw_rolls
 from ondee.plot.style import save
 from ondee.topographic import judging, measures, sequences
-from ondee.topographic.judging import judge
+from ondee.topographic.judging import judge, unrolled
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Factors
 from ondee.training.latents import sequences_of
@@ -196,7 +196,6 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}".replace("-", "−") if abs(value) >= 100 else f"{value:.1f}".replace("-", "−")
 
 
-@torch.no_grad()
 def rolls(model: TopographicVAE, source: Factors, title: str, path: Path) -> None:
     """Draw one sequence of each factor, its reconstruction, and the roll of its first frame.
 
@@ -211,13 +210,8 @@ def rolls(model: TopographicVAE, source: Factors, title: str, path: Path) -> Non
     """
     names = list(source.factors)
     frames = torch.cat([source.batch([place], factor=place).frames for place in range(len(names))])
-    latents = model.latents(frames)
-    rolled = torch.stack([model.topography.roll(latents[:, 0], lag) for lag in range(frames.shape[1])], dim=1)
-    shown = [
-        entry.movedim(-3, -1).numpy()
-        for entry in (frames, *(model.likelihood.mean(model.decode(made)) for made in (latents, rolled)))
-    ]
-    save(draw_rolls(shown[0], shown[1], shown[2], names=tuple(names), title=title), path, force=True)
+    seen, made, moved = unrolled(model, frames)
+    save(draw_rolls(seen, made, moved, names=tuple(names), title=title), path, force=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ondee.errors import ConfigError
@@ -29,7 +30,7 @@ from ondee.topographic.model import Posterior, TopographicVAE
 from ondee.topographic.sequences import Drawn, Factors
 from ondee.units import WET
 
-__all__ = ["judge", "judge_rain", "untrained"]
+__all__ = ["judge", "judge_rain", "unrolled", "untrained"]
 
 _TOGETHER = 16
 _OBSERVED, _WET_SHARE = 0.5, 0.01
@@ -67,6 +68,28 @@ def untrained(model: TopographicVAE, seed: int) -> TopographicVAE:
             if name == "decoder.bias":
                 parameter.zero_()
     return fresh.eval()
+
+
+@torch.no_grad()
+def unrolled(model: TopographicVAE, frames: Tensor) -> tuple[NDArray[np.float32], ...]:
+    """Sequences as a figure shows them: as they are, reconstructed, and what the first frame's latents roll to.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    frames
+        ``(B, S, channels, H, W)``.
+
+    Returns
+    -------
+    tuple of ndarray
+        Three arrays ``(B, S, H, W, channels)``.
+    """
+    latents = model.latents(frames)
+    rolled = torch.stack([model.topography.roll(latents[:, 0], lag) for lag in range(frames.shape[1])], dim=1)
+    made = (model.likelihood.mean(model.decode(entry)) for entry in (latents, rolled))
+    return tuple(fields.movedim(-3, -1).float().cpu().numpy() for fields in (frames, *made))
 
 
 @torch.no_grad()

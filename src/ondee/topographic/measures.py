@@ -51,7 +51,7 @@ def equivariance_error(latents: Tensor, roll: Roll) -> Tensor:
     Returns
     -------
     Tensor
-        Sum over pairs l < m, capsules and places of |roll(t_l, m - l) - t_m|, ``(B,)``.
+        Sum of ``|roll(t_l, m - l) - t_m|`` over pairs l < m, capsules and places, ``(B,)``.
 
     Notes
     -----

@@ -20,7 +20,7 @@ from ondee.generative.noise import Noise
 from ondee.run import described_latent, load_latent, save_latent
 from ondee.store import Store
 from ondee.topographic.digits import digits_of
-from ondee.topographic.judging import judge, judge_rain
+from ondee.topographic.judging import judge, judge_rain, unrolled
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Digits, Drawn, Factors, Sprites
 from ondee.training.material import JUDGED, Material, Numbers
@@ -227,12 +227,7 @@ class LatentMaterial(Material):
         else:
             chosen = range(min(_SHOWN, len(self.validation.factors)))
             frames = torch.cat([self.validation.batch([n], factor=n, device=device).frames for n in chosen])
-        latents = model.latents(frames)
-        rolled = torch.stack([model.topography.roll(latents[:, 0], lag) for lag in range(frames.shape[1])], dim=1)
-        seen, made, moved = (
-            fields.movedim(-3, -1).float().cpu().numpy()
-            for fields in (frames, *(model.likelihood.mean(model.decode(entry)) for entry in (latents, rolled)))
-        )
+        seen, made, moved = unrolled(model, frames)
         return Unrolled(seen, made, moved, step, model.likelihood.is_rain)
 
     def fit(self, model: TopographicVAE) -> dict[str, float]:
