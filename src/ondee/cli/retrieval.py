@@ -64,13 +64,8 @@ def train(
 
     count: int | str = int(devices) if devices.isdecimal() else devices
     on = {"accelerator": accelerator, "devices": count, "nodes": nodes, "strategy": strategy}
-    given: dict[str, Any] = {
-        "run": out,
-        "store": store,
-        "data": data,
-        "steps": steps,
-        "parts": dict(part or ()) or None,
-    }
+    parts = dict(part or ()) or None
+    given: dict[str, Any] = {"run": out, "store": store, "data": data, "steps": steps, "parts": parts}
     found = tell(config, on=on, **given) if dry_run else work(config, on=on, force=force, **given)
     if found:
         print_json(found) if json else _show(found)
