@@ -304,8 +304,8 @@ def test_the_rows_can_be_trained_on_either_schedule(schedule, tmp_path):
     shown = {**os.environ, "ONDEE": str(Path(sys.executable).with_name("ondee"))}
     done = subprocess.run([tool, *words], capture_output=True, text=True, env=shown)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("== tvae-dsprites-10") == 2
-    first, second = (read(tmp_path / "configs" / f"tvae-dsprites-10-seed{seed}.yaml") for seed in (1, 2))
-    assert (first.seed, second.seed) == (1, 2) and first.settings == second.settings
+    assert done.stdout.count("== tvae-dsprites-10, seed 2") == 1
+    first = read(tmp_path / "configs" / "tvae-dsprites-10-seed2.yaml")
+    assert first.seed == 2
     wanted = {"fast": ("adam", "cosine", 5000, 1e-3), "paper": ("sgd", "constant", 600_000, 1e-4)}[schedule]
     assert (first.optimiser, first.schedule, first.steps, first.rate) == wanted
