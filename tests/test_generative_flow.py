@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ondee.generative import flow
+from ondee.retriever.protocol import Sampling
 
 FEW = settings(max_examples=50, deadline=None)
-SOLVERS = ("euler", "midpoint", "heun")
+SOLVERS = ("euler", "midpoint", "heun", "adams")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -86,7 +87,7 @@ def test_solvers_agree_with_torchdiffeq(solver, method, steps):
     torch.testing.assert_close(solve(solver, steps, curved, start), expected)
 
 
-@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2)])
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2), ("adams", 2)])
 def test_the_order_of_the_solvers(solver, order):
     # dx/dt = -2 t x has the solution x(0) exp(-t^2).
     start = torch.ones(1, dtype=torch.float64)
@@ -109,9 +110,20 @@ def test_a_straight_flow_needs_one_step(solver, steps):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_evaluations_lie_in_time_and_are_counted(solver):
     times = [entry.time for entry in flow.evaluations(solver, 4)]
-    assert len(times) == (4 if solver == "euler" else 8)
+    assert len(times) == {"euler": 4, "midpoint": 8, "heun": 8, "adams": 5}[solver]
+    assert len(times) == Sampling(solver=solver, steps=4).evaluations
     assert times[0] == 0 and times == sorted(times)
-    assert max(times) == {"euler": 0.75, "midpoint": 0.875, "heun": 1.0}[solver]
+    assert max(times) == {"euler": 0.75, "midpoint": 0.875, "heun": 1.0, "adams": 0.75}[solver]
+
+
+def test_adams_looks_back_at_one_velocity():
+    # Midpoint to 1/3, then x + h (3 f - f_before) / 2 at 1/3 and 2/3.
+    start = normal(5)
+    half = start + curved(0, start) / 6
+    first = start + curved(1 / 6, half) / 3
+    second = first + (1.5 * curved(1 / 3, first) - 0.5 * curved(0, start)) / 3
+    third = second + (1.5 * curved(2 / 3, second) - 0.5 * curved(1 / 3, first)) / 3
+    torch.testing.assert_close(solve("adams", 3, curved, start), third)
 
 
 def test_one_euler_step_from_an_independent_source_is_the_mean():

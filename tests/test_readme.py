@@ -72,7 +72,7 @@ def test_the_page_of_the_demo_shows_rain_from_infrared(place, told):
     numbers = told["retrieved"]
     assert numbers["coordinates"]["estimate"] == ["unet", "ddpm", "flow, a draw", "flow mean"]
     evaluations = numbers["variables"]["evaluations"]["values"]
-    assert evaluations[:3] == [1, 500, 8] and evaluations[3] == 8 * numbers["attributes"]["members"]
+    assert evaluations[:3] == [1, 500, 7] and evaluations[3] == 7 * numbers["attributes"]["members"]
     assert numbers["attributes"]["moments"] >= 4
 
 

@@ -242,7 +242,8 @@ def test_ddpm_looks_at_the_newest_frames_alone():
     [
         (small_ddpm, Sampling(steps=501), "501 steps are asked for, and 500 were learnt"),
         (small_ddpm, Sampling(solver="heun", steps=5), "has no solver 'heun'"),
-        (edm, Sampling(solver="midpoint", steps=5), "no midpoint"),
+        (edm, Sampling(solver="midpoint", steps=5), "not taken by .midpoint"),
+        (edm, Sampling(solver="adams", steps=5), "not taken by .adams"),
     ],
 )
 def test_a_sampling_that_cannot_be_is_refused(build, sampling, words):

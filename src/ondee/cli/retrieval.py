@@ -95,7 +95,7 @@ def retrieve(
     tile: int = 256,
     batch: int | None = None,
     steps: int | None = None,
-    solver: Literal["euler", "midpoint", "heun"] | None = None,
+    solver: Literal["euler", "midpoint", "heun", "adams"] | None = None,
     noise_scale: float | None = None,
     persistence: float | None = None,
     products: Names = (),

@@ -13,7 +13,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -81,18 +81,20 @@ def evaluations(solver: str, steps: int) -> list[Evaluation]:
     Parameters
     ----------
     solver
-        ``euler`` (one a step), ``midpoint`` or ``heun`` (two).
+        ``euler`` (one a step), ``midpoint`` or ``heun`` (two), ``adams`` (one a step and two in the first).
     steps
         Number of steps.
 
     References
     ----------
-    E. Hairer, S. P. Norsett and G. Wanner, Solving ordinary differential equations I, 1993, Sect. II.1.
+    E. Hairer, S. P. Norsett and G. Wanner, Solving ordinary differential equations I, 1993, Sect. II.1 and III.1
+    (Eq. 1.3': Adams and Bashforth's of two steps, after a first one of midpoint).
     """
     length = 1.0 / steps
     made: list[Evaluation] = []
     for number in range(steps):
-        made += _SOLVERS[solver](number * length, length)
+        first, further = _SOLVERS[solver]
+        made += (further if number else first)(number * length, length)
     return made
 
 
@@ -122,12 +124,27 @@ def _heun(start: float, length: float) -> list[Evaluation]:
     ]
 
 
+def _adams_first(start: float, length: float) -> list[Evaluation]:
+    half, whole = _midpoint(start, length)
+    return [replace(half, update=lambda states, slope: {**half.update(states, slope), "slope": slope}), whole]
+
+
+def _adams(start: float, length: float) -> list[Evaluation]:
+    def update(states: Mapping[str, Tensor], slope: Tensor) -> dict[str, Tensor]:
+        return {"field": states["field"] + length * (1.5 * slope - 0.5 * states["slope"]), "slope": slope}
+
+    return [Evaluation(start, _field, update)]
+
+
 def _field(states: Mapping[str, Tensor]) -> Tensor:
     return states["field"]
 
 
-_SOLVERS: dict[str, Callable[[float, float], list[Evaluation]]] = {
-    "euler": _euler,
-    "midpoint": _midpoint,
-    "heun": _heun,
+_Step = Callable[[float, float], list[Evaluation]]
+_SOLVERS: dict[str, tuple[_Step, _Step]] = {
+    "euler": (_euler, _euler),
+    "midpoint": (_midpoint, _midpoint),
+    "heun": (_heun, _heun),
+    "adams": (_adams_first, _adams),
 }
+"""The first step and any further one."""

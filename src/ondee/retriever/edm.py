@@ -139,9 +139,9 @@ class EDM(Retriever):
         ConfigError
             If the solver is another than `euler` or `heun`.
         """
-        if sampling.solver == "midpoint":
+        if sampling.solver not in ("euler", "heun"):
             raise ConfigError(
-                "the levels of this diffusion have no midpoint",
+                f"the levels of this diffusion are not taken by {sampling.solver!r}",
                 where="sampling, solver",
                 fix="set solver: heun, or euler for one evaluation a step",
             )

@@ -81,8 +81,8 @@ class RainSettings(Part):
 class Sampling(Part):
     """How members are drawn; fitted on validation days and stored with the run."""
 
-    solver: Literal["euler", "midpoint", "heun"] = "euler"
-    """Euler evaluates the network once a step, midpoint and Heun twice."""
+    solver: Literal["euler", "midpoint", "heun", "adams"] = "euler"
+    """Euler evaluates the network once a step, midpoint and Heun twice, Adams twice in the first and once in others."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 8
     """Steps from noise to rain."""
     noise_scale: Annotated[float, Field(ge=0, le=3)] = 1.0
@@ -93,7 +93,7 @@ class Sampling(Part):
     @property
     def evaluations(self) -> int:
         """Evaluations of the network for one member."""
-        return self.steps * (1 if self.solver == "euler" else 2)
+        return {"euler": self.steps, "adams": self.steps + 1}.get(self.solver, 2 * self.steps)
 
 
 class Retriever(nn.Module, ABC):
