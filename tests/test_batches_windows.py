@@ -4,49 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
+from moving import MOVE, RAIN, field, make_store
 from ondee.batches import Windows
 from ondee.batches.windows import motion
 from ondee.errors import ConfigError, StoreError
-from ondee.grid import Grid
-from ondee.store import Layout, Store, Stored
-
-RAIN = Stored("radar_rain_rate", (), {}, {"units": "mm h-1", "product": "a radar"})
-DAYS = ("2018-06-04", "2018-06-06")
-SHAPE = (40, 48)
-MOVE = (-1, 2)
-"""Pixels per frame southwards and eastwards of the rain of the store."""
-
-
-def field(seed, shape=(96, 96)):
-    """Blobs of rain."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 3, mode="wrap")
-    return np.clip(40 * (noise - 0.6 * noise.std()), 0, None).astype(np.float32)
-
-
-def make_store(path, *, step=60, cell=2000, missing=True, blind=False):
-    """Two days of rain that moves; every pixel tells its frame and place, as far as it rains."""
-    grid = Grid("+proj=laea +lat_0=46.5 +lon_0=2.5 +ellps=WGS84", 0, 0, cell, cell, SHAPE[1], SHAPE[0])
-    slots = 24 * 60 // step
-    splits = tuple(np.repeat([0, 2], slots).tolist())
-    store = Store.create(path, Layout(grid, DAYS, step, ("radar",), (RAIN,), splits, (4, *SHAPE), {}))
-    for day in range(2):
-        whole = field(day)
-        frames = [np.roll(whole, (MOVE[0] * k, MOVE[1] * k), (0, 1))[: SHAPE[0], : SHAPE[1]] for k in range(slots)]
-        rain = np.stack(frames)
-        there = np.ones(slots, np.int16)
-        if missing:
-            rain[:, :, :6] = np.nan
-            rain[10], there[10] = np.nan, 0  # a frame that is absent ends a run
-        if blind:
-            rain[:] = np.nan
-        store.write(RAIN.name, slots * day, RAIN.packed(rain, path))
-        store.write("radar_frames", slots * day, there)
-        store.write("written", slots * day, np.ones(slots, np.uint8))
-        store.commit(DAYS[day], {})
-    store.finish({"statistics": {"train": {}}})
-    return store
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +122,51 @@ def test_what_cannot_be_cut_is_refused(store, tmp_path):
     with pytest.raises(ConfigError, match="less than half"):
         windows(blind)
     assert Windows([store, store], "train", frames=5, side=16).count == 2 * windows(store).count
+
+
+# ---- shares of stores
+
+
+def test_stores_give_the_shares_that_are_asked_for(store, tmp_path):
+    other = make_store(tmp_path / "other.zarr", missing=False)
+    found = Windows([store, other], "train", frames=5, side=16, seed=3, least=1.0, shares=(1.0, 3.0))
+    runs = [found._candidate(np.random.default_rng(k))[0].run.planes.path for k in range(400)]
+    assert np.mean([path == other.path for path in runs]) == pytest.approx(0.75, abs=0.06)
+    starts = {found._start(np.random.default_rng(k)) for k in range(2000)}
+    assert starts == set(range(found.count))
+
+
+def test_shares_of_stores_without_the_split_go_to_the_others(store, tmp_path):
+    other = make_store(tmp_path / "no training.zarr", kinds=(1, 2))
+    alone = windows(store)
+    both = Windows([other, store], "train", frames=5, side=16, seed=3, shares=(5.0, 1.0))
+    assert both.count == alone.count
+    assert {both._start(np.random.default_rng(k)) for k in range(300)} == set(range(alone.count))
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (1.0, 0.0), (1.0, -2.0)])
+def test_shares_that_cannot_be_are_refused(store, shares):
+    with pytest.raises(ConfigError, match="have the shares"):
+        Windows([store, store], "train", frames=5, side=16, shares=shares)
+
+
+# ---- a lattice of windows
+
+
+def test_a_lattice_covers_every_run_side_by_side(store):
+    found = list(windows(store).lattice(4, margin=4, known=3))
+    # Runs of 10 and 13 frames hold 2 and 3 windows of 5, four frames apart; the grid two by three of 16 pixels.
+    assert len(found) == (2 + 3) * 2 * 3
+    whole = store.dataset()[RAIN.name]
+    for one, around in found:
+        first = int((one.time - np.datetime64("2018-06-04", "ns")) / np.timedelta64(1, "h"))
+        frames = whole.isel(time=slice(first, first + 5)).values
+        assert one.weight == 1 and one.rain.shape == (5, 16, 16) and around.shape == (3, 24, 24)
+        np.testing.assert_array_equal(around[:, 4:-4, 4:-4], one.rain[:3])
+        assert any(
+            np.array_equal(frames[:, y : y + 16, x : x + 16], one.rain, equal_nan=True)
+            for y in (0, 16)
+            for x in (0, 16, 32)
+        )
+    assert np.isnan(found[0][1][:, :4]).all()
+    assert next(iter(windows(store).lattice(4)))[1].shape == (5, 16, 16)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -18,6 +19,8 @@ from ondee.errors import ConfigError
 from ondee.store import Store
 
 __all__ = ["Window", "Windows", "motion"]
+
+Fields = NDArray[np.float32]
 
 _ROOM = 52
 """Key of this module's random numbers."""
@@ -103,6 +106,9 @@ class Windows:
         Chance of a dry window to be taken; 1 to draw all evenly.
     rain
         Variable of the rain.
+    shares
+        Of windows that each store gives, in any unit, where they are not to be in proportion to its frames; those of
+        stores without frames of the split go to the others.
 
     Attributes
     ----------
@@ -130,12 +136,13 @@ class Windows:
         crop: Literal["eulerian", "lagrangian"] = "eulerian",
         least: float = 0.1,
         rain: str = RAIN,
+        shares: Sequence[float] = (),
     ) -> None:
         self.frames, self.side, self.seed, self.crop, self.least = frames, side, seed, crop, least
         self.where = ", ".join(str(store.path) for store in stores)
         self.step, self.cell = _common(stores)
-        self._runs = [run for store in stores for run in _runs(store, split, rain) if run.count >= frames]
-        self._runs = [run for run in self._runs if min(run.shape) >= side]
+        held = [[run for run in _runs(store, split, rain) if _fits(run, frames, side)] for store in stores]
+        self._runs = list(itertools.chain.from_iterable(held))
         if not self._runs:
             raise ConfigError(
                 f"no {frames} frames of the split {split!r} follow one another on {side} x {side} pixels",
@@ -144,6 +151,7 @@ class Windows:
             )
         self._settle()
         self._starts = np.cumsum([run.count - frames + 1 for run in self._runs])
+        self._stores = _shared_out(held, shares, self.where)
         self.mean_chance = self._mean()
 
     @property
@@ -179,11 +187,39 @@ class Windows:
         rain = torch.from_numpy(np.stack([one.rain for one in found])[:, :, None])
         return rain.to(device), torch.tensor([one.weight for one in found], dtype=torch.float32, device=device)
 
+    def lattice(self, stride: int, margin: int = 0, known: int | None = None) -> Iterator[tuple[Window, Fields]]:
+        """Every window on a lattice in time and space, side by side, each with its first frames and what lies around.
+
+        Parameters
+        ----------
+        stride
+            Frames from one window to the next.
+        margin
+            Pixels on each side of the window in the second field; beyond the grid they are missing.
+        known
+            First frames that the second field holds; all where None.
+
+        Yields
+        ------
+        tuple
+            The window, of weight 1, and rain ``(known, H + 2 margin, W + 2 margin)``.
+        """
+        count = self.frames if known is None else known
+        for run in self._runs:
+            (ny, nx), side = run.shape, self.side
+            for first in range(0, run.count - self.frames + 1, stride):
+                for top, left in itertools.product(range(0, ny - side + 1, side), range(0, nx - side + 1, side)):
+                    place = _Place(run, first, top, left)
+                    time = run.start + np.timedelta64(first * self.step, "m")
+                    around = self._rain(place, (0.0, 0.0), margin)[:count] if margin else None
+                    rain = self._rain(place, (0.0, 0.0))
+                    yield Window(rain, 1.0, time), rain[:count] if around is None else around
+
     # ---- where and when
 
     def _candidate(self, draw: np.random.Generator) -> tuple[_Place, NDArray[np.float32], float]:
         """An even draw of time and place, the rain of a window that stays there, and its chance."""
-        start = int(draw.integers(self.count))
+        start = self._start(draw)
         number = int(np.searchsorted(self._starts, start, side="right"))
         run = self._runs[number]
         first = start - (int(self._starts[number - 1]) if number else 0)
@@ -191,6 +227,15 @@ class Windows:
         place = _Place(run, first, int(draw.integers(ny - side + 1)), int(draw.integers(nx - side + 1)))
         rain = self._rain(place, (0.0, 0.0))
         return place, rain, chance_of(rain, self.least, _OBSERVED)
+
+    def _start(self, draw: np.random.Generator) -> int:
+        """Number of a start in time, of all stores alike or of one that was drawn by its share."""
+        if self._stores is None:
+            return int(draw.integers(self.count))
+        edges, ends = self._stores
+        store = int(np.searchsorted(edges, draw.random(), side="right"))
+        runs = np.concatenate([[0], self._starts])
+        return int(draw.integers(runs[ends[store]], runs[ends[store + 1]]))
 
     def _rain(self, place: _Place, shift: tuple[float, float], margin: int = 0) -> NDArray[np.float32]:
         """Rain of a window that moves on, with a margin around it."""
@@ -293,6 +338,28 @@ def _cut(run: _Run, frame: int, top: int, left: int, out: NDArray[np.float32]) -
     part = np.empty((1, 1, rows.stop - rows.start, columns.stop - columns.start), np.float32)
     run.planes.read(np.array([run.first + frame]), rows, columns, part)
     out[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = part[0, 0]
+
+
+def _fits(run: _Run, frames: int, side: int) -> bool:
+    return run.count >= frames and min(run.shape) >= side
+
+
+def _shared_out(
+    held: Sequence[Sequence[_Run]], shares: Sequence[float], where: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+    """Upper edges in 0 to 1 of the stores that have frames, and their first and last run; None without shares."""
+    if not shares:
+        return None
+    if len(shares) != len(held) or min(shares) <= 0:
+        raise ConfigError(
+            f"{len(held)} stores have the shares {', '.join(f'{share:g}' for share in shares)}",
+            where=where,
+            fix="give one share above 0 for each store",
+        )
+    there = [(share, len(runs)) for share, runs in zip(shares, held, strict=True) if runs]
+    edges = np.cumsum([share for share, _ in there]) / sum(share for share, _ in there)
+    edges[-1] = 1.0
+    return edges, np.cumsum([0, *(count for _, count in there)])
 
 
 def _common(stores: Sequence[Store]) -> tuple[int, tuple[float, float]]:

@@ -35,6 +35,8 @@ _CENTRE = (2.5, 46.5)
 _CRS = "+proj=laea +lat_0={1} +lon_0={0} +ellps=WGS84"
 _THRESHOLDS = (0.1, 1.0)
 _SHOWN, _MEMBERS = 3, 16
+_TOGETHER = 5
+"""Fields that go through a network at once."""
 _TAIL = 0.999
 
 Fields = NDArray[np.float32]
@@ -175,14 +177,15 @@ def _drawn(
     held = [int(np.flatnonzero(scenes.times == stamp)[0]) for stamp in times]
     fields = []
     begun = time.perf_counter()
-    moments = list(zip(held, times, strict=True))
-    for index, stamp in track(moments, "retrieving"):
-        key = int(stamp.astype("datetime64[m]").astype(np.int64))
-        drawn = retriever.sample(scenes.condition([index]), Noise(seed, (key,), tuple(range(members))))
-        fields.append(drawn[0].float().numpy())
+    keys = [int(stamp.astype("datetime64[m]").astype(np.int64)) for stamp in times]
+    together = max(1, _TOGETHER // members)
+    for first in track(range(0, len(keys), together), "retrieving"):
+        some = slice(first, first + together)
+        drawn = retriever.sample(scenes.condition(held[some]), Noise(seed, tuple(keys[some]), tuple(range(members))))
+        fields.append(drawn.float().numpy())
     spent = (time.perf_counter() - begun) / len(times) / members
     evaluations = retriever.sampling.evaluations if retriever.stochastic else 1
-    return np.stack(fields), (evaluations, spent)
+    return np.concatenate(fields), (evaluations, spent)
 
 
 def panels(

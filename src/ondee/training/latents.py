@@ -278,7 +278,8 @@ def sequences_of(config: LatentConfig, split: str) -> Factors | RainSequences:
     if config.sequences == "rain":
         stores = [Store(path) for path in config.stores]
         seed = config.seed if split == "train" else _EVEN_SEED
-        more: dict[str, Any] = {"frames": config.frames, "side": config.side, "crop": config.crop, "rain": config.rain}
+        names = ("frames", "side", "crop", "rain", "shares")
+        more: dict[str, Any] = {name: getattr(config, name) for name in names}
         return RainSequences(Windows(stores, split, seed=seed, **more))
     if config.sequences == "sprites":
         return Sprites(seed=config.seed, split=split)

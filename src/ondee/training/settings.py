@@ -165,6 +165,8 @@ class LatentConfig(LearningConfig):
     """Folder with the files of MNIST, beside the configuration unless absolute; of digits alone."""
     stores: tuple[str, ...] = ()
     """Stores of radar rain, of one step and one size of cell, beside the configuration unless absolute."""
+    shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Of the sequences that each store gives, where they are not to be in proportion to its frames."""
     rain: str = "radar_rain_rate"
     """Variable of the rain in the stores."""
     frames: Annotated[int, Field(ge=2, le=512)] = 12
@@ -208,6 +210,8 @@ class LatentConfig(LearningConfig):
             raise ValueError(f"{'data' if self.data is not None else 'together'}: it is of digits alone")
         if self.sequences != "rain" and self.stores:
             raise ValueError("stores: they are of rain alone")
+        if self.shares and len(self.shares) != len(self.stores):
+            raise ValueError(f"shares: there are {len(self.shares)} for {len(self.stores)} stores")
         if (self.sequences == "rain") == (self.settings.likelihood == "bernoulli"):
             raise ValueError("settings.likelihood: bernoulli is for grey values, the others are for rain")
         return self
