@@ -112,6 +112,7 @@ RECTIFIED = {
     "euler": lambda: rectified("euler", 200),
     "midpoint": lambda: rectified("midpoint", 20),
     "heun": lambda: rectified("heun", 20),
+    "adams": lambda: rectified("adams", 40),
     "one jump": lambda: fast_rectified(1),
     "two jumps": lambda: fast_rectified(2),
 }

@@ -89,6 +89,7 @@ CASES = {
     "flow, mean, midpoint": flow("mean", noise_scale=1.2),
     "flow, mean, heun": flow("mean", "heun"),
     "flow, mean, euler": flow("mean", "euler", 4),
+    "flow, mean, adams": flow("mean", "adams", 3),
     "flow, pmrf": flow("pmrf"),
     "flow-fast, one jump": fast("mean", 1),
     "flow-fast, two jumps": fast("mean", 2),

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Callable[[], Retriever], Sampling | None]] = {
     **{
         f"flow {source} {solver}": (lambda source=source: flow(source), Sampling(solver=solver, steps=steps))
         for source in ("noise", "residual", "mean")
-        for solver, steps in (("euler", 200), ("midpoint", 24), ("heun", 24))
+        for solver, steps in (("euler", 200), ("midpoint", 24), ("heun", 24), ("adams", 48))
     },
     "ddpm ancestral": (ddpm, None),
     "ddpm ancestral, fewer steps": (lambda: ddpm("ancestral"), Sampling(steps=400)),
