@@ -56,6 +56,13 @@ def test_the_interval_holds_the_estimate_and_keeps_the_range():
     assert (made.attrs["blocks"], made.attrs["interval"]) == (30, "adjusted")
 
 
+def test_how_many_replicates_are_divided_at_once_does_not_change_a_bit(monkeypatch):
+    sums = counted(days=70)
+    whole = bootstrap(sums, replicates=230, against="b")
+    monkeypatch.setattr("ondee.score.resampling._HELD", 1)
+    xr.testing.assert_identical(bootstrap(sums, replicates=230, against="b"), whole)
+
+
 def test_percentiles_are_those_of_a_plain_bootstrap():
     """The same draws, replicate by replicate, with the sums of each drawn day added one by one."""
     sums = counted().sel(estimate="a", threshold=0.1)

@@ -150,7 +150,8 @@ def threshold_coordinate(
 
 def ratio(above: xr.DataArray, below: xr.DataArray) -> xr.DataArray:
     """Quotient, NaN where nothing stands below."""
-    return above / below.where(below != 0)
+    plain = below.values
+    return above / below.copy(data=np.where(plain != 0, plain, np.nan))
 
 
 def _finish(sums: xr.Dataset) -> xr.Dataset:

@@ -20,7 +20,9 @@ __all__ = ["Kind", "block_length", "bootstrap", "check_draws", "intervals", "pre
 MOST_BLOCKS = 1000
 """Above this number, neighbouring blocks are joined: the jackknife scores the archive once without each."""
 _BATCH = 50
-"""Replicates at once: a day of a wide table of sums times so many stays small."""
+"""Replicates whose sums are added at once."""
+_HELD = 1 << 21
+"""Most sums of replicates that are divided at once: to divide many small tables takes longer than one of 16 MB."""
 _DRAW = "resample"
 _UNITS = {"m": 60, "h": 3600, "D": 86400}
 
@@ -113,7 +115,8 @@ def bootstrap(
         made = finish(constant.assign(data).assign_attrs(sums.attrs))
         return {str(name): _ordered(made[name], len(weights), whole[name].dims) for name in whole.data_vars}
 
-    drawn, without = _evaluate(scored, len(starts), replicates, seed, jackknife=kind == "adjusted")
+    batch = _batch(sum(values[:1].size for _, values in table.values()))
+    drawn, without = _evaluate(scored, len(starts), replicates, seed, batch, jackknife=kind == "adjusted")
     previous = predecessors(starts, span)
     wanted = [] if against is None else [against] if isinstance(against, str) else list(against)
     names = [*map(str, whole["estimate"].values)] if wanted else []
@@ -185,7 +188,7 @@ def intervals(
 
     whole = scored(np.ones((1, len(sums))))[""]
     order = np.full(len(sums), -1) if previous is None else previous
-    drawn, without = _evaluate(scored, len(sums), replicates, seed, jackknife=kind == "adjusted")
+    drawn, without = _evaluate(scored, len(sums), replicates, seed, _BATCH, jackknife=kind == "adjusted")
     return limits(whole, drawn[""], without.get(""), bounds, order, level, kind)
 
 
@@ -238,8 +241,11 @@ def predecessors(starts: NDArray[np.datetime64], span: np.timedelta64) -> NDArra
 
 def _weighted(weights: Array, sums: Array) -> Array:
     """Sums of each draw: weights ``(draw, block)`` on sums ``(block, …)``, of which there may be none."""
-    inner = int(np.prod(sums.shape[1:]))
-    return np.asarray((weights @ sums.reshape(len(sums), inner)).reshape(len(weights), *sums.shape[1:]))
+    flat = sums.reshape(len(sums), int(np.prod(sums.shape[1:])))
+    made = np.empty((len(weights), flat.shape[1]))
+    for begun in range(0, len(weights), _BATCH):  # a product of another size may round its sums in another way
+        np.matmul(weights[begun : begun + _BATCH], flat, out=made[begun : begun + _BATCH])
+    return made.reshape(len(weights), *sums.shape[1:])
 
 
 _Table = dict[str, tuple[tuple[str, ...], Array]]
@@ -304,30 +310,35 @@ _Scored = Callable[[Array], Mapping[str, Array]]
 
 
 def _evaluate(
-    scored: _Scored, blocks: int, replicates: int, seed: int, *, jackknife: bool
+    scored: _Scored, blocks: int, replicates: int, seed: int, batch: int, *, jackknife: bool
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Scores of the drawn blocks ``(replicate, …)``, and of all blocks but one ``(block, …)``."""
-    drawn = _gathered(scored, _draws(blocks, replicates, seed))
+    drawn = _gathered(scored, _draws(blocks, replicates, seed, batch))
     if not jackknife:
         return drawn, {}
-    return drawn, _gathered(scored, _leaving_one_out(blocks))
+    return drawn, _gathered(scored, _leaving_one_out(blocks, batch))
 
 
-def _draws(blocks: int, replicates: int, seed: int) -> Iterator[Array]:
+def _batch(width: int) -> int:
+    """How many replicates of so many sums are divided at once, in whole batches of sums."""
+    return max(1, _HELD // (_BATCH * max(1, width))) * _BATCH
+
+
+def _draws(blocks: int, replicates: int, seed: int, batch: int) -> Iterator[Array]:
     """How often each block was drawn, in batches ``(replicate, block)``."""
     rng = np.random.default_rng(seed)
-    for begun in range(0, replicates, _BATCH):
-        size = min(_BATCH, replicates - begun)
+    for begun in range(0, replicates, batch):
+        size = min(batch, replicates - begun)
         if blocks == 0:
             yield np.zeros((size, 0))
         else:
             yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=size).astype(float)
 
 
-def _leaving_one_out(blocks: int) -> Iterator[Array]:
+def _leaving_one_out(blocks: int, batch: int) -> Iterator[Array]:
     """Weights of all blocks but one, in batches."""
-    for begun in range(0, max(blocks, 1), _BATCH):
-        yield 1.0 - np.eye(min(_BATCH, blocks - begun), blocks, begun)
+    for begun in range(0, max(blocks, 1), batch):
+        yield 1.0 - np.eye(min(batch, blocks - begun), blocks, begun)
 
 
 def _gathered(scored: _Scored, weights: Iterator[Array]) -> dict[str, Array]:

@@ -295,18 +295,21 @@ def finish(sums: xr.Dataset) -> xr.Dataset:
     with np.errstate(invalid="ignore", divide="ignore"):
         made = finisher_of(score)(sums)
     units = str(sums.attrs.get("data_units", ""))
-    for name in map(str, made.data_vars):
-        made[name] = _bounded(made[name], *MEASURES[name].bounds)
-        made[name].attrs = MEASURES[name].attributes(units, pixels=sums.attrs.get("pixel") == -1.0)
-    return made.assign_attrs(sums.attrs)
+    scores: dict[str, xr.DataArray] = {}
+    for name, values in made.data_vars.items():
+        measure = MEASURES[str(name)]
+        scores[str(name)] = _bounded(values, *measure.bounds)
+        scores[str(name)].attrs = measure.attributes(units, pixels=sums.attrs.get("pixel") == -1.0)
+    return made.assign(scores).assign_attrs(sums.attrs)
 
 
 def _bounded(values: xr.DataArray, low: float, high: float) -> xr.DataArray:
     """Values at their bounds where rounding alone took them beyond; what lies farther out stays to be seen."""
     if not (np.isfinite(low) or np.isfinite(high)):
-        return values
-    near = (values >= low - _ROUNDING) & (values <= high + _ROUNDING)
-    return values.where(~near, values.clip(low, high))
+        return values.copy(deep=False)
+    plain = values.values
+    near = (plain >= low - _ROUNDING) & (plain <= high + _ROUNDING)
+    return values.copy(data=np.where(near, np.clip(plain, low, high), plain))
 
 
 def _chunks(shape: tuple[int, ...], members: int) -> Iterator[tuple[slice, ...]]:
