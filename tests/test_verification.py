@@ -519,7 +519,7 @@ def test_an_estimate_that_is_always_dry(archive, tmp_path):
     for index, day in enumerate(DAYS):
         write(tmp_path / "dry", f"{day}.nc", 0 * rain(index), day, product="dry")
     sides = Sides([f"good={archive / 'good'}", f"dry={tmp_path / 'dry'}", str(archive / "truth")])
-    out = Outputs(tmp_path / "s.nc", tmp_path / "r.html", tmp_path / "figures")
+    out = Outputs(tmp_path / "s.nc", tmp_path / "r.html")
     found = verification(sides, QUICK, out, **HOW)
     axes = found.scores["axes"].sel(stratum="all", estimate="dry")
     assert float(axes["localisation"]) == 0 and float(axes["tail_error"]) == 20
