@@ -9,6 +9,7 @@ import pytest
 
 LONG = (
     "test_readme",
+    "test_build",
     "test_training",
     "test_docs",
     "test_retrieval",
@@ -18,6 +19,7 @@ LONG = (
     "test_benchmarks_retrieval",
     "test_world_archive",
     "test_validation_run",
+    "test_plot_verification",
     "test_retriever_rivals",
 )
 """Files that take longest, the longest first."""

@@ -158,7 +158,7 @@ def _kill_and_resume(path: Path, cluster: str, kills: int, seed: int) -> int:
 
 
 @pytest.mark.parametrize("where", ["here", "cluster"])
-def test_killed_five_times_and_resumed_gives_the_same_bytes(built, tmp_path, where):
+def test_killed_again_and_again_and_resumed_gives_the_same_bytes(built, tmp_path, where):
     whole = tree(built[0] / "store.zarr")
     (tmp_path / "radar").symlink_to(built[0] / "radar")
     path = configure(tmp_path)
@@ -172,7 +172,7 @@ def test_killed_five_times_and_resumed_gives_the_same_bytes(built, tmp_path, whe
                 n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
             ) as cluster,
         ):
-            hits = _kill_and_resume(path, cluster.scheduler_address, 5, 4)
+            hits = _kill_and_resume(path, cluster.scheduler_address, 2, 4)
     assert hits >= 1, "no kill came in time: the build is too short for this test"
     again = tree(tmp_path / "store.zarr")
     assert sorted(again) == sorted(whole)
