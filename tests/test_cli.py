@@ -46,6 +46,9 @@ COMMANDS = [
     "report",
     "train",
     "retrieve",
+    "encode",
+    "decode",
+    "traverse",
     "demo",
 ]
 

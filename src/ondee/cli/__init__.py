@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ondee import __version__
 from ondee.cli.archives import build, look, simulate
 from ondee.cli.console import TOKENS
+from ondee.cli.latents import decode, encode, traverse
 from ondee.cli.retrieval import retrieve, train
 from ondee.cli.validation import combine, demo, floor, report, validate
 from ondee.cli.verification import verify
@@ -29,7 +30,9 @@ app = App(
     help_format="markdown",
 )
 app.register_install_completion_command(help="Install the completion of your shell.")
-for _command in (look, build, simulate, floor, validate, combine, report, verify, train, retrieve, demo):
+_judging: tuple[Callable[..., None], ...] = (look, build, simulate, floor, validate, combine, report, verify)
+_learning: tuple[Callable[..., None], ...] = (train, retrieve, encode, decode, traverse, demo)
+for _command in (*_judging, *_learning):
     app.command(_command)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Numbers",
     "Options",
     "Parts",
+    "Point",
     "Region",
     "Required",
     "RequiredText",
@@ -82,6 +83,10 @@ Required = Annotated[Path, Parameter(required=True)]
 RequiredText = Annotated[str, Parameter(required=True, metavar="ESTIMATE… TRUTH")]
 Numbers = Annotated[
     tuple[float, ...] | None, Parameter(converter=_numbers, n_tokens=1, accepts_keys=False, metavar="N,N,…")
+]
+Point = Annotated[
+    tuple[float, ...] | None,
+    Parameter(converter=_numbers, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True, metavar="Y,X"),
 ]
 Names = Annotated[
     tuple[str, ...],

@@ -8,7 +8,7 @@ hubs want it.
 from __future__ import annotations
 
 from ondee.run.folder import CONFIG, METRICS, PROVENANCE, WEIGHTS, machine, write_text
-from ondee.run.latent import described_latent, load_latent, save_latent
+from ondee.run.latent import RainLearnt, described_latent, fingerprint_of, load_latent, rain_learnt, save_latent
 from ondee.run.retrieval import described, load, require, save
 
 __all__ = [
@@ -16,11 +16,14 @@ __all__ = [
     "METRICS",
     "PROVENANCE",
     "WEIGHTS",
+    "RainLearnt",
     "described",
     "described_latent",
+    "fingerprint_of",
     "load",
     "load_latent",
     "machine",
+    "rain_learnt",
     "require",
     "save",
     "save_latent",

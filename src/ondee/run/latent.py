@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ondee import __version__
 from ondee.errors import ReadError
-from ondee.run.folder import CONFIG, OTHER_VERSION, WEIGHTS, configuration, fill, first_line, found, lines_of, write
+from ondee.run.folder import (
+    CONFIG,
+    OTHER_VERSION,
+    PROVENANCE,
+    WEIGHTS,
+    configuration,
+    fill,
+    first_line,
+    found,
+    lines_of,
+    write,
+)
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.settings import LatentSettings
 
-__all__ = ["described_latent", "load_latent", "save_latent"]
+__all__ = ["RainLearnt", "described_latent", "fingerprint_of", "load_latent", "rain_learnt", "save_latent"]
 
 _NEEDED = {"model", "settings", "shape", "training"}
+
+
+@dataclass(frozen=True)
+class RainLearnt:
+    """What kind of rain a model has learnt, so that it is used on no other.
+
+    Parameters
+    ----------
+    frames
+        Of a sequence.
+    step
+        Minutes between frames.
+    cell
+        Height and width of a pixel, km.
+    crop
+        ``lagrangian`` where windows moved on with the rain, else ``eulerian``.
+    """
+
+    frames: int
+    step: int
+    cell: tuple[float, float]
+    crop: str = "eulerian"
+
+    def plain(self) -> dict[str, Any]:
+        """As ``config.yaml`` says it."""
+        return {"frames": self.frames, "step_minutes": self.step, "cell_km": list(self.cell), "crop": self.crop}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> RainLearnt:
+        """From what ``config.yaml`` says."""
+        height, width = (float(side) for side in told["cell_km"])
+        return cls(int(told["frames"]), int(told["step_minutes"]), (height, width), str(told.get("crop", "eulerian")))
 
 
 def save_latent(path: str | Path, model: TopographicVAE, *, about: Mapping[str, Any]) -> Path:
@@ -28,7 +73,8 @@ def save_latent(path: str | Path, model: TopographicVAE, *, about: Mapping[str, 
     model
         The model.
     about
-        ``training``, ``data``, ``figures`` and ``provenance`` as mappings of plain values, none needed.
+        ``training``, ``data``, ``figures`` and ``provenance`` as mappings of plain values, none needed; ``rain``, as
+        of :meth:`RainLearnt.plain`, of a model of rain.
 
     Raises
     ------
@@ -36,11 +82,13 @@ def save_latent(path: str | Path, model: TopographicVAE, *, about: Mapping[str, 
         If the disk refuses.
     """
     folder = Path(path)
-    config = described_latent(model, training=about.get("training", {}))
+    config = described_latent(model, training=about.get("training", {}), rain=about.get("rain"))
     return write(folder, model, config, _card(folder.name, model, about), about)
 
 
-def described_latent(model: TopographicVAE, *, training: Mapping[str, Any]) -> dict[str, Any]:
+def described_latent(
+    model: TopographicVAE, *, training: Mapping[str, Any], rain: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What ``config.yaml`` says of an autoencoder, as plain values."""
     plain: dict[str, Any] = json.loads(
         json.dumps(
@@ -48,6 +96,7 @@ def described_latent(model: TopographicVAE, *, training: Mapping[str, Any]) -> d
                 "model": "tvae",
                 "settings": model.settings.model_dump(mode="json"),
                 "shape": list(model.shape),
+                **({"rain": dict(rain)} if rain else {}),
                 "training": dict(training),
             }
         )
@@ -93,6 +142,58 @@ def load_latent(path: str | Path, device: str = "cpu") -> TopographicVAE:
         ) from error
     fill(model, folder / WEIGHTS)
     return model.to(device).eval()
+
+
+def rain_learnt(path: str | Path) -> RainLearnt:
+    """What kind of rain the autoencoder of a run has learnt.
+
+    Parameters
+    ----------
+    path
+        Folder of a run, or the name of one that ondee ships.
+
+    Raises
+    ------
+    ReadError
+        If there is no finished run, or it does not tell.
+    """
+    folder = found(path)
+    config = configuration(folder, {"model", "training"})
+    try:
+        return RainLearnt.of(config["rain"] if "rain" in config else _told_before(folder, config))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ReadError(
+            "the run does not tell length, step and cell of the rain that it learnt from",
+            where=folder / CONFIG,
+            fix="give a run that `ondee train` made with sequences: rain, or train it again",
+        ) from error
+
+
+def _told_before(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What older runs say elsewhere: their provenance tells ``5 min`` and ``2 x 2 km``."""
+    data = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["data"]
+    told = config["training"] if isinstance(config["training"], dict) else {}
+    cell = [float(side) for side in str(data["cell"]).removesuffix(" km").split(" x ")]
+    step = int(str(data["step"]).removesuffix(" min"))
+    crop = str(told.get("crop", "eulerian"))
+    return {"frames": int(data["frames"]), "step_minutes": step, "cell_km": cell, "crop": crop}
+
+
+def fingerprint_of(path: str | Path) -> str:
+    """Hash of the weights of a run, by which what it made is known again.
+
+    Parameters
+    ----------
+    path
+        Folder of a run, or the name of one that ondee ships.
+
+    Raises
+    ------
+    ReadError
+        If there is no finished run.
+    """
+    with (found(path) / WEIGHTS).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _card(name: str, model: TopographicVAE, about: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ondee.batches import Windows
 from ondee.generative.noise import Noise
-from ondee.run import described_latent, load_latent, save_latent
+from ondee.run import RainLearnt, described_latent, load_latent, save_latent
 from ondee.store import Store
 from ondee.topographic.digits import digits_of
 from ondee.topographic.judging import judge, judge_rain, unrolled
@@ -245,7 +245,14 @@ class LatentMaterial(Material):
 
     def described(self) -> dict[str, Any]:
         """What the run says of its model."""
-        return described_latent(self.model, training=self.told())
+        return described_latent(self.model, training=self.told(), rain=self._rain())
+
+    def _rain(self) -> dict[str, Any]:
+        """What kind of rain is learnt; empty of anything else."""
+        if not isinstance(self.training, RainSequences):
+            return {}
+        windows = self.training.windows
+        return RainLearnt(windows.frames, windows.step, windows.cell, windows.crop).plain()
 
     def origin(self) -> dict[str, Any]:
         """Where digits or stores lay."""
@@ -253,7 +260,7 @@ class LatentMaterial(Material):
 
     def save(self, folder: Path, model: TopographicVAE, about: Mapping[str, Any]) -> None:
         """Write the run."""
-        save_latent(folder, model, about=about)
+        save_latent(folder, model, about={**about, "rain": self._rain()})
 
     def require_finished(self, folder: Path) -> None:
         """Refuse a finished run that cannot be loaded."""
