@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("stores", type=Path, nargs="+", help="stores with a test split")
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="stores that components are found in")
     parser.add_argument("--only", nargs="*", help="names of runs")
+    parser.add_argument("--components", type=int, nargs="*", default=[], help="further numbers of components")
     parser.add_argument("--split", default="test", choices=("validation", "test"))
     parser.add_argument("--stride", type=int, default=6, help="frames from one case to the next")
     parser.add_argument("--name", default="rain", help="of the section")
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no window of the split {given.split} is observed and rainy")
     learnt = Windows([Store(path) for path in given.train], "train", frames=frames, side=side, seed=_SEED)
     size = max(model.topography.size for model in models.values())
-    components = Components.of(learnt, size)
+    components = [Components.of(learnt, count) for count in (*given.components, size)]
     text = "\n".join(
         [
             page.head(
@@ -290,7 +291,9 @@ def quantiles(likelihood: Likelihood, made: Tensor) -> Fields:
 
 
 @torch.no_grad()
-def _reconstructions(models: Mapping[str, TopographicVAE], components: Components, cases: Sequence[Case]) -> str:
+def _reconstructions(
+    models: Mapping[str, TopographicVAE], components: Sequence[Components], cases: Sequence[Case]
+) -> str:
     table = Table()
     for case in track(cases, "reconstructing"):
         known = case.rain[: len(case.rain) // 2]
@@ -298,7 +301,8 @@ def _reconstructions(models: Mapping[str, TopographicVAE], components: Component
         for name, model in models.items():
             made = model.decode(model.latents(frames))[0]
             table.add(name, case.block, _reconstructed(model.likelihood, made, known))
-        table.add(f"{components.size} components", case.block, _reconstructed(*components.law(known)))
+        for one in components:
+            table.add(f"{one.size} components", case.block, _reconstructed(*one.law(known)))
     heads = ["", "CRPS, mm/h", "CSI 0.1", "CSI 1", "FSS 1", "wet ratio", "nats a pixel", "spectrum, dB"]
     rows = []
     for method in table.methods:
