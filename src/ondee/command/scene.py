@@ -35,6 +35,8 @@ _CENTRE = (2.5, 46.5)
 _CRS = "+proj=laea +lat_0={1} +lon_0={0} +ellps=WGS84"
 _THRESHOLDS = (0.1, 1.0)
 _SHOWN, _MEMBERS = 3, 16
+_APART = 2
+"""One of so many moments is retrieved: the one between two would tell little more, and the diffusion takes its time."""
 _TOGETHER = 5
 """Fields that go through a network at once."""
 _TAIL = 0.999
@@ -86,7 +88,7 @@ def event_of(seed: int) -> World:
 def retrieved_scene(
     out: Path, *, seed: int = 1, workers: int = 1, models: Sequence[str] = MODELS, members: int = _MEMBERS
 ) -> Scene:
-    """Simulate the event, store it on the models' cells, and let each model retrieve every moment.
+    """Simulate the event, store it on the models' cells, and let each model retrieve moments half an hour apart.
 
     The diffusion goes through all of its steps, since the field is small.
 
@@ -117,7 +119,7 @@ def retrieved_scene(
     retrievers = {name: run.load(model) for name, model in zip(names, models, strict=True)}
     scenes = {name: Scenes(store, retriever.predictors) for name, retriever in retrievers.items()}
     first = scenes[names[-1]]
-    times = np.asarray(first.times)
+    times = np.asarray(first.times)[::_APART]
     if not times.size:
         raise ConfigError("the event has no moment with image and radar", where=out, fix="choose another seed")
     radar = first.batch(list(range(times.size))).rain.numpy()
@@ -171,7 +173,7 @@ def _store(out: Path, seed: int, workers: int) -> Store:
 def _drawn(
     retriever: Retriever, scenes: Any, times: NDArray[np.datetime64], members: int, seed: int
 ) -> tuple[Fields, tuple[int, float]]:
-    """Members of every moment ``(time, member, y, x)``; evaluations and seconds of one member."""
+    """Members of each moment ``(time, member, y, x)``; evaluations and seconds of one member."""
     from ondee.generative.noise import Noise
 
     held = [int(np.flatnonzero(scenes.times == stamp)[0]) for stamp in times]
