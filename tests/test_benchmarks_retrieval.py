@@ -41,7 +41,7 @@ def place(tmp_path_factory):
 
 
 def judged(place, *more):
-    fixed = ["--runs", place / "runs", "--work", place / "work", "--out", place / "R.md", "--images", place / "images"]
+    fixed = ["--runs", place / "runs", "--work", place / "work", "--out", place / "R.md"]
     fixed += ["--workers", 1, "--replicates", 100]
     return main([str(word) for word in (place / "store.zarr", *fixed, *more)])
 
@@ -50,7 +50,7 @@ def judged(place, *more):
 def text(place):
     words = ("--models", "unet", "flow", "flow@steps=1,solver=euler", "--members", 3, "--moments", 6, "--rival", "unet")
     more = ("--block", "1h", "--pairs", "flow:flow (steps 1, solver euler)", "flow mean:unet")
-    assert judged(place, *words, *more) == 0
+    assert judged(place, *words, *more, "--images", place / "images") == 0
     return (place / "R.md").read_text(encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-TRAIN, TEST = range(53_000, 53_010), range(53_010, 53_020)
+TRAIN, TEST = range(53_000, 53_006), range(53_010, 53_016)
 
 
 def test_four_images_along_the_motion_beat_one_and_both_leave_spread(monkeypatch):
