@@ -21,6 +21,14 @@ LONG = (
     "test_validation_run",
     "test_plot_verification",
     "test_retriever_rivals",
+    "test_verification",
+    "test_training_latents",
+    "test_report",
+    "test_validation_sums",
+    "test_command_encode",
+    "test_verification_ensemble",
+    "test_verification_real",
+    "test_world_ambiguity",
 )
 """Files that take longest, the longest first."""
 

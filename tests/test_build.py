@@ -163,7 +163,7 @@ def test_killed_again_and_again_and_resumed_gives_the_same_bytes(built, tmp_path
     (tmp_path / "radar").symlink_to(built[0] / "radar")
     path = configure(tmp_path)
     if where == "here":
-        hits = _kill_and_resume(path, "", 5, 3)
+        hits = _kill_and_resume(path, "", 4, 3)
     else:
         distributed = pytest.importorskip("distributed")
         with (

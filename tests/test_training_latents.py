@@ -303,12 +303,11 @@ def test_the_command_trains_draws_and_tells(tmp_path, capsys):
     assert (tmp_path / "run" / "pictures" / "00000002.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("schedule", ["fast", "paper"])
-def test_the_rows_can_be_trained_on_either_schedule(schedule, tmp_path):
+def test_the_rows_can_be_trained_on_the_published_schedule(tmp_path):
     tool = Path(__file__).parents[1] / "tools" / "train_tvae.sh"
     words = [
         "--schedule",
-        schedule,
+        "paper",
         "--only",
         "tvae-dsprites-10",
         "--seeds",
@@ -323,5 +322,6 @@ def test_the_rows_can_be_trained_on_either_schedule(schedule, tmp_path):
     assert done.stdout.count("== tvae-dsprites-10, seed 2") == 1
     first = read(tmp_path / "configs" / "tvae-dsprites-10-seed2.yaml")
     assert first.seed == 2
-    wanted = {"fast": ("adam", "cosine", 5000, 1e-3), "paper": ("sgd", "constant", 600_000, 1e-4)}[schedule]
-    assert (first.optimiser, first.schedule, first.steps, first.rate) == wanted
+    assert (first.optimiser, first.schedule, first.steps, first.rate) == ("sgd", "constant", 600_000, 1e-4)
+    shipped = read(Path(__file__).parents[1] / "configs" / "tvae-dsprites-10.yaml")
+    assert (shipped.optimiser, shipped.schedule, shipped.steps, shipped.rate) == ("adam", "cosine", 5000, 1e-3)
