@@ -41,7 +41,7 @@ def place(tmp_path_factory):
 
 
 def judged(place, *more):
-    fixed = ["--runs", place / "runs", "--work", place / "work", "--out", place / "R.md"]
+    fixed = ["--runs", place / "runs", "--work", place / "work", "--out", place / "R.md", "--images", place / "images"]
     fixed += ["--workers", 1, "--replicates", 100]
     return main([str(word) for word in (place / "store.zarr", *fixed, *more)])
 
@@ -50,7 +50,7 @@ def judged(place, *more):
 def text(place):
     words = ("--models", "unet", "flow", "flow@steps=1,solver=euler", "--members", 3, "--moments", 6, "--rival", "unet")
     more = ("--block", "1h", "--pairs", "flow:flow (steps 1, solver euler)", "flow mean:unet")
-    assert judged(place, *words, *more, "--images", place / "images") == 0
+    assert judged(place, *words, *more) == 0
     return (place / "R.md").read_text(encoding="utf-8")
 
 
@@ -76,7 +76,7 @@ def test_figures_are_drawn_and_nothing_is_retrieved_twice(place, text):
                      ("axes", "spectra", "cases", "ranks", "spread", "reliability", "replicate")}  # fmt: skip
     before = {path: path.stat().st_mtime_ns for path in (place / "work").rglob("2018*.nc")}
     (place / "R.md").write_text(text.replace("- moments: 6", "- moments: 66") + "\nkept\n", encoding="utf-8")
-    words = ("--models", "unet", "flow", "--members", 3, "--moments", 6, "--rival", "unet", "--block", "1h")
+    words = ("--models", "unet", "flow", "--members", 3, "--moments", 6, "--rival", "unet", "--block", "1h", "--brief")
     judged(place, *words)
     after = {path: path.stat().st_mtime_ns for path in (place / "work").rglob("2018*.nc")}
     assert before == after
