@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -129,8 +130,6 @@ def _short(word: str) -> str:
 
 def _shape(place: Path) -> tuple[int, int]:
     """Frames and side of the windows that a run has learnt."""
-    import yaml
-
     told = yaml.safe_load((place / run.CONFIG).read_text(encoding="utf-8"))["training"]
     return int(told["frames"]), int(told["side"])
 
@@ -355,15 +354,9 @@ def _rolls(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: in
         for number, case in enumerate(track(cases, f"rolling {name}")):
             known = torch.from_numpy(case.rain[: len(case.rain) // 2])[None, :, None]
             mixed = known[:, np.random.default_rng([_SEED, number]).permutation(known.shape[1])]
-            sums = _apart(model, known, lags, "")
-            sums |= {
-                f"{key}_untrained": value
-                for key, value in _apart(fresh, known, lags, "").items()
-                if key in ("moved", "stayed")
-            }
-            sums |= {
-                f"{key}_mixed": value for key, value in _apart(model, mixed, lags, "").items() if key in ("moved",)
-            }
+            before, other = _apart(fresh, known, lags), _apart(model, mixed, lags)
+            sums = _apart(model, known, lags) | {f"{key}_untrained": before[key] for key in ("moved", "stayed")}
+            sums["moved_mixed"] = other["moved"]
             table.add(name, case.block, sums)
     heads = ["", "against", *(f"{lag * step} min" for lag in lags)]
     rows = []
@@ -379,7 +372,7 @@ def _rolls(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: in
     return page.table_of(heads, rows)
 
 
-def _apart(model: TopographicVAE, frames: Tensor, lags: Sequence[int], end: str) -> Sums:
+def _apart(model: TopographicVAE, frames: Tensor, lags: Sequence[int]) -> Sums:
     """Distances of centred latents, each frame's rolled, left and rolled back, to those of later frames."""
     latents = model.latents(frames)
     there = centred(latents)
@@ -390,7 +383,7 @@ def _apart(model: TopographicVAE, frames: Tensor, lags: Sequence[int], end: str)
         guesses["back"] = model.topography.roll(before, -lag)
         for name, guess in guesses.items():
             found[name].append(float((centred(guess) - there[:, lag:]).abs().sum()))
-    return {f"{name}{end}": np.asarray(values) for name, values in found.items()}
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 # ---- forecasts

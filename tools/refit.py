@@ -23,6 +23,8 @@ from ondee.store import Store
 
 def main() -> None:
     """Fit and write."""
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     torch.set_num_threads(1)
     place, store, out = (Path(text) for text in sys.argv[1:4])
     if out.exists():
