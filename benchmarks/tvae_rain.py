@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--components", type=int, nargs="*", default=[], help="further numbers of components")
     parser.add_argument("--split", default="test", choices=("validation", "test"))
     parser.add_argument("--stride", type=int, default=6, help="frames from one case to the next")
+    parser.add_argument("--known", type=int, help="frames that are known, and as many later ones; else as learnt")
     parser.add_argument("--name", default="rain", help="of the section")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("TVAE.md"))
     given = parser.parse_args(typed)
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = given.only or sorted(place.parent.name for place in given.runs.glob(f"*/{run.WEIGHTS}"))
     models = {name: run.load_latent(given.runs / name) for name in names}
     frames, side = _shape(given.runs / names[0])
+    frames = given.known or frames
     stores = [Store(path) for path in given.stores]
     cases = [case for store in stores for case in cases_of(store, given.split, frames, side, given.stride)]
     if not cases:

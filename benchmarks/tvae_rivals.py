@@ -14,27 +14,16 @@ from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from ondee.batches import Windows
-from ondee.progress import track
+from ondee.topographic.components import DRY_LEVEL, level_of, principal
 from ondee.topographic.likelihood import Censored, Likelihood
-from ondee.units import WET
+from ondee.training.latents import frames_of_windows
 
 __all__ = ["Components", "neighbourhood", "optical_flow"]
 
 Fields = NDArray[np.float32]
 
-_DRY = -15.0
-"""Level of dry pixels, dB of the rain rate: five below the threshold."""
-_WINDOWS = 600
-"""Windows from which components are found."""
 _ITERATIONS = 20
 """Rounds in which a frame's missing pixels are taken from its own components."""
-
-
-def level_of(rain: Fields) -> Fields:
-    """Rain in decibels, dry pixels at −15 dB, missing ones NaN."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        level = np.where(rain >= WET, 10 * np.log10(np.maximum(rain, WET)), _DRY)
-    return np.where(np.isfinite(rain), level, np.nan).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -71,24 +60,15 @@ class Components:
         size
             Components, K.
         """
-        frames, weights = [], []
-        for number in track(range(_WINDOWS), "finding components"):
-            one = windows.window(number)
-            whole = np.isfinite(one.rain).all((1, 2))
-            frames.append(level_of(one.rain[whole]).reshape(int(whole.sum()), one.rain[0].size))
-            weights += [one.weight] * int(whole.sum())
-        level, weight = np.concatenate(frames).astype(np.float64), np.asarray(weights)
-        mean = weight @ level / weight.sum()
-        scaled = (level - mean) * np.sqrt(weight / weight.sum())[:, None]
-        _, vectors = np.linalg.eigh(scaled.T @ scaled)
-        basis = vectors[:, ::-1][:, :size].T
+        level, weight = frames_of_windows(windows)
+        mean, basis, _ = principal(level, weight, size)
         made = cls(mean, basis, 1.0)
         return cls(mean, basis, made._spread(level[: 4 * size], weight[: 4 * size]))
 
     def _spread(self, level: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
         """The spread, dB, at which the cut Gaussian finds what was learnt from most likely."""
         side = math.isqrt(len(self.mean))
-        rain = torch.from_numpy(np.where(level > _DRY, 10 ** (level / 10), 0.0)).reshape(-1, 1, side, side)
+        rain = torch.from_numpy(np.where(level > DRY_LEVEL, 10 ** (level / 10), 0.0)).reshape(-1, 1, side, side)
         told = self._told(level)
         counted = torch.from_numpy(weight)[:, None, None, None]
         spreads = [0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]
@@ -172,7 +152,7 @@ def optical_flow(around: Fields, count: int, margin: int) -> Fields:
         from pysteps import extrapolation, motion
 
         last = around[-1]
-        level = np.nan_to_num(level_of(around[-2:]), nan=_DRY).astype(float)
+        level = np.nan_to_num(level_of(around[-2:]), nan=DRY_LEVEL).astype(float)
         velocity = motion.get_method("proesmans")(level)
         carried = extrapolation.get_method("semilagrangian")(np.nan_to_num(last).astype(float), velocity, count)
     inner = slice(margin, last.shape[-1] - margin)

@@ -496,3 +496,56 @@ def test_all_likelihoods_are_learnt_in_half_precision(likelihood, network):
         half = made.loss(frames, Noise(1, keys=range(3)))["loss"]
     whole = made.loss(frames, Noise(1, keys=range(3)))["loss"]
     assert half.dtype == torch.float32 and half.item() == pytest.approx(whole.item(), rel=0.02)
+
+
+# ---- registers and history
+
+CARRIED = {
+    "capsules": 2,
+    "dimensions": (4,),
+    "coherence": {"frames": 2, "width": 1, "speeds": (0, 1), "capsule": "open", "time": "open", "causal": True},
+    "normalised": True,
+    "carried": True,
+}
+
+
+def test_what_a_register_carries_on_has_no_divergence_of_its_own():
+    made = model(**CARRIED)
+    posterior = made.encode(grey())
+    each = posterior.divergence()["z"]
+    assert each.shape == (3, 5, 2, 4)
+    assert not each[:, 1:, 1, 1:].any()
+    assert each[:, 1:, 1, 0].all()
+
+
+def test_with_nothing_observed_a_model_with_registers_has_the_likelihood_one():
+    made = model(**CARRIED, likelihood="censored")
+    nothing = torch.full((1, 3, 1, 6, 5), math.nan)
+    one = made.log_likelihood(nothing, Noise(1, keys=[0]), samples=1)["sequence"]
+    many = made.log_likelihood(nothing, Noise(1, keys=[0]), samples=3000)["sequence"]
+    assert abs(float(one)) > 0.02  # the posterior is not the prior
+    assert abs(float(many)) < 0.02
+
+
+def test_draws_of_a_register_move_on_with_their_noise():
+    made = model(**CARRIED)
+    z, u = made.sampled(made.encode(grey()), Noise(1, keys=range(3)))
+    for drawn in (z, u):
+        assert torch.equal(drawn[:, 1:, 1, 1:], drawn[:, :-1, 1, :-1])
+        assert not torch.equal(drawn[:, 1:, 0, 1:], drawn[:, :-1, 0, :-1])
+
+
+def test_the_history_of_a_frame_is_what_came_before_it():
+    made = model(history=2)
+    frames = grey()
+    seen = made._with_history(made.seen(frames))
+    assert seen.shape[2] == 3
+    assert torch.equal(seen[:, 4, 1], frames[:, 3, 0])
+    assert torch.equal(seen[:, 4, 2], frames[:, 2, 0])
+    assert not seen[:, 1, 2].any()
+
+
+def test_a_history_longer_than_the_sequence_is_empty_before_it():
+    made = model(history=7)
+    assert made._with_history(made.seen(grey(length=2))).shape == (3, 2, 8, 6, 5)
+    assert made.latents(grey(length=2)).shape == (3, 2, 2, 4)

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -324,3 +325,86 @@ def test_the_entering_value_of_an_open_capsule_is_learnt():
 def test_latents_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValidationError):
         TopographySettings(**wrong)
+
+
+# ---- registers
+
+REGISTER = {
+    "capsules": 4,
+    "dimensions": (5,),
+    "coherence": {"frames": 2, "width": 1, "speeds": (0, 1), "capsule": "open", "time": "open"},
+    "normalised": True,
+    "carried": True,
+}
+
+
+def register(**changes):
+    return Topography(TopographySettings.model_validate({**REGISTER, **changes}))
+
+
+def test_a_register_holds_what_entered_before_and_moved_on():
+    made = register()
+    values = torch.arange(2 * 4 * 4 * 5.0).reshape(2, 4, 4, 5)
+    found = made.carried(values)
+    for frame, capsule, place in itertools.product(range(4), range(4), range(5)):
+        back = min(frame, place) if capsule >= 2 else 0
+        assert torch.equal(found[:, frame, capsule, place], values[:, frame - back, capsule, place - back])
+
+
+def test_only_what_enters_a_register_is_drawn_anew():
+    entered = register().entered(3)
+    assert entered[:, :2].all()
+    assert entered[0].all()
+    assert entered[1:, 2:, 0].all()
+    assert not entered[1:, 2:, 1:].any()
+
+
+def test_a_register_of_two_places_a_frame_takes_in_two():
+    made = register(capsules=1, coherence={**REGISTER["coherence"], "speeds": (2,)})
+    values = torch.arange(15.0).reshape(1, 3, 1, 5)
+    assert made.carried(values)[0, :, 0].tolist() == [[0, 1, 2, 3, 4], [5, 6, 0, 1, 2], [10, 11, 5, 6, 0]]
+    assert made.entered(3)[2, 0].tolist() == [True, True, False, False, False]
+
+
+def test_rolled_registers_are_those_of_the_next_frame_but_for_what_enters():
+    made = register()
+    z = made.carried(torch.randn(1, 6, 4, 5))
+    assert torch.equal(made._moved(z[:, :-1], 1, is_open=True)[:, :, 2:, 1:], z[:, 1:, 2:, 1:])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"coherence": {**REGISTER["coherence"], "capsule": "circular"}},
+        {"coherence": {**REGISTER["coherence"], "speeds": (0, 0.5)}},
+        {"coherence": {**REGISTER["coherence"], "speeds": (0, -1)}},
+        {"coherence": {**REGISTER["coherence"], "shape": "bubble"}},
+        {"coherence": None},
+        {"dimensions": (3, 3)},
+    ],
+)
+def test_registers_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        TopographySettings.model_validate({**REGISTER, **wrong})
+
+
+def test_a_wave_goes_on_where_a_register_would_be_empty():
+    made = register(entering="wave", coherence={**REGISTER["coherence"], "speeds": (0, 1)}, centre=0.0)
+    angle = 0.7 - 0.4 * torch.arange(5.0)
+    latents = torch.zeros(1, 1, 4, 5)
+    latents[:, :, 0] = 3.0
+    latents[0, 0, 2], latents[0, 0, 3] = angle.cos(), angle.sin()
+    moved = made.roll(latents, 2)[0, 0]
+    assert torch.equal(moved[:2], latents[0, 0, :2])
+    assert torch.allclose(moved[2:, 2:], latents[0, 0, 2:, :3])
+    assert torch.allclose(moved[2, :2], torch.tensor([0.9**2 * math.cos(0.7 + 0.8), 0.9 * math.cos(0.7 + 0.4)]))
+    between = made.roll(latents, 1.5)
+    assert torch.allclose(between, 0.5 * (made.roll(latents, 1) + made.roll(latents, 2)))
+    assert made.roll(latents, 9).shape == latents.shape
+    assert torch.equal(made.roll(latents, 0), latents)
+
+
+@pytest.mark.parametrize("wrong", [{"carried": False}, {"capsules": 6}])
+def test_waves_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        TopographySettings.model_validate({**REGISTER, "entering": "wave", **wrong})

@@ -325,3 +325,50 @@ def test_the_rows_can_be_trained_on_the_published_schedule(tmp_path):
     assert (first.optimiser, first.schedule, first.steps, first.rate) == ("sgd", "constant", 600_000, 1e-4)
     shipped = read(Path(__file__).parents[1] / "configs" / "tvae-dsprites-10.yaml")
     assert (shipped.optimiser, shipped.schedule, shipped.steps, shipped.rate) == ("adam", "cosine", 5000, 1e-3)
+
+
+ADVECTIVE = {
+    "network": "advective",
+    "widths": (4, 8),
+    "features": 16,
+    "history": 2,
+    "capsules": 6,
+    "dimensions": (4,),
+    "likelihood": "censored",
+    "coherence": {"frames": 2, "width": 1, "speeds": (0, 1, 1), "causal": True, "time": "open", "capsule": "open"},
+    "normalised": True,
+    "carried": True,
+    "entering": "wave",
+    "centre": 0.0,
+    "lead": (0, 1),
+}
+
+
+def test_the_network_that_carries_rain_along_begins_with_the_components_of_its_rain(rainy, tmp_path, monkeypatch):
+    monkeypatch.setattr("ondee.training.latents._FITTED_ON", 2)
+    monkeypatch.setattr("ondee.training.latents._WINDOWS", 20)
+    told = rain(rainy, settings=ADVECTIVE, weighted=False, divergence=0.1, steps=4)
+    material = gather(told)
+    components = material.model.decoder.components
+    mean, basis, variance = material.training.components(8)
+    assert components.basis.numpy() == pytest.approx(basis, abs=1e-6)
+    assert components.scale.numpy() == pytest.approx(np.sqrt(variance) / 10, rel=1e-4)
+    assert components.mean.numpy().ravel() == pytest.approx((mean + 10) / 10, abs=1e-5)
+    batch = material.placed(next(iter(material.loader(0))), torch.device("cpu"))
+    assert batch.weight is None
+    train(told, out=tmp_path / "waves")
+    loaded = run.load_latent(tmp_path / "waves")
+    assert torch.equal(loaded.decoder.components.basis, components.basis)  # it is not learnt further
+    assert not any(name.startswith("encoder") and "basis" in name for name in loaded.state_dict())
+    assert torch.equal(loaded.decoder.components.basis, loaded.encoder._path[0].basis)
+
+
+def test_the_weight_of_the_divergence_is_that_of_the_configuration(rainy):
+    parts = {}
+    for weight in (0.25, 1.0):
+        material = gather(rain(rainy, divergence=weight))
+        batch = material.placed(next(iter(material.loader(0))), torch.device("cpu"))
+        parts[weight] = material.loss(material.model, batch, 0)
+    told = parts[0.25]
+    assert torch.isclose(told["loss"], told["reconstruction"] + 0.25 * (told["divergence_z"] + told["divergence_u"]))
+    assert parts[1.0]["loss"] > told["loss"]

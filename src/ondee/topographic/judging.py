@@ -55,9 +55,11 @@ def untrained(model: TopographicVAE, seed: int) -> TopographicVAE:
     seed
         Of the weights.
     """
-    fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if model.settings.network == "advective":  # some of its layers begin with values of their own
+            return TopographicVAE(model.settings, model.shape).eval()
+        fresh = copy.deepcopy(model)
         for part in fresh.modules():
             if isinstance(part, nn.Linear | nn.Conv2d | nn.GroupNorm):
                 part.reset_parameters()

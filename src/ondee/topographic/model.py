@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ondee.errors import ConfigError
 from ondee.generative.noise import Noise
+from ondee.nn.advective import AdvectiveDecoder, AdvectiveEncoder
 from ondee.nn.autoencoder import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
@@ -36,12 +37,16 @@ _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class Posterior:
-    """Diagonal Gaussians of z and u at each frame, ``(B, S, C, D)`` each; those of u are None where it is not used."""
+    """Diagonal Gaussians of z and u at each frame, ``(B, S, C, D)`` each; those of u are None where it is not used.
+
+    `entered` ``(S, C, D)`` tells which latents are drawn at their frame; a register carries the others on. None: all.
+    """
 
     z_mean: Tensor
     z_log_variance: Tensor
     u_mean: Tensor | None = None
     u_log_variance: Tensor | None = None
+    entered: Tensor | None = None
 
     def drawn(self, z_noise: Tensor, u_noise: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Draw z and u from standard normal noise of their shape."""
@@ -57,11 +62,23 @@ class Posterior:
         return self.u_mean.square() + self.u_log_variance.exp()
 
     def divergence(self) -> dict[str, Tensor]:
-        """Kullback-Leibler divergence from the standard normal prior of each latent, nats, of ``z`` and of ``u``."""
+        """Kullback-Leibler divergence from the standard normal prior of each latent, nats, of ``z`` and of ``u``.
+
+        What a register carries on has none of its own.
+        """
         made = {"z": _divergence(self.z_mean, self.z_log_variance)}
         if self.u_mean is not None and self.u_log_variance is not None:
             made["u"] = _divergence(self.u_mean, self.u_log_variance)
-        return made
+        return made if self.entered is None else {name: nats * self.entered for name, nats in made.items()}
+
+    def weight(self, z: Tensor, u: Tensor | None) -> Tensor:
+        """Log density of drawn latents under the prior less that under this law, summed in each frame: ``(B, S)``."""
+        found = _density(z, 0.0, 0.0) - _density(z, self.z_mean, self.z_log_variance)
+        if u is not None and self.u_mean is not None and self.u_log_variance is not None:
+            found = found + _density(u, 0.0, 0.0) - _density(u, self.u_mean, self.u_log_variance)
+        if self.entered is not None:
+            found = found * self.entered
+        return found.flatten(-2).sum(-1)
 
 
 def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -69,10 +86,10 @@ def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _density(values: Tensor, mean: Tensor | float, log_variance: Tensor | float) -> Tensor:
-    """Log density of diagonal Gaussians, summed over capsules and places: ``(…, S)``."""
+    """Log density of Gaussians, each by itself."""
     spread = torch.as_tensor(log_variance, dtype=values.dtype, device=values.device)
     off = (values - mean).square() * torch.exp(-spread)
-    return (-0.5 * (off + spread) - _LOG_ROOT).flatten(-2).sum(-1)
+    return -0.5 * (off + spread) - _LOG_ROOT
 
 
 class TopographicVAE(nn.Module):
@@ -104,13 +121,25 @@ class TopographicVAE(nn.Module):
         self.settings, self.shape = settings, shape
         self.topography = Topography(settings)
         self.likelihood = likelihood or likelihood_of(settings.likelihood)
+        if settings.network == "advective":  # its encoder has the components of its decoder
+            self.decoder = decoder or self._decoder()
         self.encoder = encoder or self._encoder()
-        self.decoder = decoder or self._decoder()
+        if settings.network != "advective":
+            self.decoder = decoder or self._decoder()
 
     def _encoder(self) -> nn.Module:
         settings, latents = self.settings, self.topography.size
         count = 2 if self.topography.is_topographic else 1
         _, height, width = self.shape
+        if settings.network == "advective" and isinstance(self.decoder, AdvectiveDecoder):
+            return AdvectiveEncoder(
+                self.decoder.components,
+                self.topography.places,
+                settings.history,
+                settings.layers,
+                settings.features,
+                count,
+            )
         seen = (self.seen_planes, height, width)
         if settings.network == "dense":
             return Several([DenseEncoder(seen, latents, settings.layers) for _ in range(count)])
@@ -121,6 +150,8 @@ class TopographicVAE(nn.Module):
         settings, latents = self.settings, self.topography.size
         channels, height, width = self.shape
         made = (channels * self.likelihood.planes, height, width)
+        if settings.network == "advective":
+            return AdvectiveDecoder((height, width), settings.staying, self.topography.places, made[0])
         if settings.network == "dense":
             return DenseDecoder(made, latents, settings.layers[::-1])
         return ConvolutionalDecoder(made, latents, settings.layers)
@@ -129,8 +160,8 @@ class TopographicVAE(nn.Module):
 
     @property
     def seen_planes(self) -> int:
-        """Planes that an encoder sees of a frame: of rain also where it is wet and where it was observed."""
-        return self.shape[0] * (3 if self.likelihood.is_rain else 1)
+        """Planes that an encoder sees of a frame and its history: of rain also where it is wet and was observed."""
+        return self.shape[0] * (3 if self.likelihood.is_rain else 1) * (1 + self.settings.history)
 
     def seen(self, frames: Tensor) -> Tensor:
         """Frames ``(…, channels, H, W)`` as an encoder sees them; what is missing is told as such."""
@@ -153,11 +184,24 @@ class TopographicVAE(nn.Module):
             ``(B, S, channels, H, W)``: grey values in [0, 1], or rain in mm h-1; NaN where missing.
         """
         batch, length = frames.shape[:2]
-        told = self.encoder(self.seen(frames).flatten(0, 1))
+        seen = self.seen(frames)
+        is_whole = isinstance(self.encoder, AdvectiveEncoder)  # it sees sequences, and needs no history beside frames
+        told = self.encoder(seen if is_whole else self._with_history(seen).flatten(0, 1))
         parts = [told] if isinstance(told, Tensor) else list(told)
         shape = (batch, length, self.topography.capsules, self.topography.places)
         laws = [entry.reshape(shape) for part in parts for entry in part.float().chunk(2, dim=-1)]
-        return Posterior(*laws[: 4 if self.topography.is_topographic else 2])
+        laws = [self.topography.carried(entry) for entry in laws[: 4 if self.topography.is_topographic else 2]]
+        z, u = laws[:2], laws[2:] or [None, None]
+        entered = self.topography.entered(length).to(frames.device) if self.settings.carried else None
+        return Posterior(z[0], z[1], u[0], u[1], entered)
+
+    def _with_history(self, seen: Tensor) -> Tensor:
+        """Planes of each frame and of those before it, ``(B, S, (1 + history) planes, H, W)``; 0 before the first."""
+        before = [seen]
+        for back in range(1, min(self.settings.history, seen.shape[1] - 1) + 1):
+            before.append(torch.cat([torch.zeros_like(seen[:, :back]), seen[:, :-back]], 1))
+        before += [torch.zeros_like(seen)] * (1 + self.settings.history - len(before))
+        return torch.cat(before, 2)
 
     def latents(self, frames: Tensor) -> Tensor:
         """Topographic latents ``(B, S, C, D)`` of the posterior means: (E z + mu) / sqrt(sum of E u²).
@@ -173,7 +217,7 @@ class TopographicVAE(nn.Module):
         count = math.prod(shape[1:])
         needed = ("z", "u") if posterior.u_mean is not None else ("z",)
         drawn = [noise.vectors(name + stream, count).reshape(shape).to(posterior.z_mean) for name in needed]
-        return posterior.drawn(*drawn)
+        return posterior.drawn(*(self.topography.carried(entry) for entry in drawn))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Planes ``(…, channels planes, H, W)`` of topographic latents ``(…, C, D)``."""
@@ -231,9 +275,12 @@ class TopographicVAE(nn.Module):
                     where="settings.lead",
                     fix="give shorter leads or longer sequences",
                 )
-            made = self.decode(self.topography.roll(latents[:, :kept], lead) if lead else latents)
-            nats = self.likelihood.log_probability(made, frames[:, lead:]).flatten(1).sum(1)
-            found.append(-nats * frames.shape[1] / kept)
+            # What lies ahead is told by frames that have all of their history.
+            first = min(self.settings.history, kept - 1) if lead else 0
+            seen = latents[:, first:kept]
+            made = self.decode(self.topography.roll(seen, lead) if lead else seen)
+            nats = self.likelihood.log_probability(made, frames[:, first + lead :]).flatten(1).sum(1)
+            found.append(-nats * frames.shape[1] / (kept - first))
         return torch.stack(found).mean(0)
 
     # ---- how likely
@@ -276,10 +323,7 @@ class TopographicVAE(nn.Module):
             z, u = self.sampled(posterior, noise, f" of draw {number}")
             made = self.decode(self.topography(z, u))
             nats = self.likelihood.log_probability(made, frames).flatten(2).sum(-1)
-            nats = nats + _density(z, 0.0, 0.0) - _density(z, posterior.z_mean, posterior.z_log_variance)
-            if u is not None and posterior.u_mean is not None and posterior.u_log_variance is not None:
-                nats = nats + _density(u, 0.0, 0.0) - _density(u, posterior.u_mean, posterior.u_log_variance)
-            weights.append(nats.double())
+            weights.append((nats + posterior.weight(z, u)).double())
         each = torch.stack(weights)
         whole = torch.logsumexp(each.sum(-1), 0) - math.log(samples)
         return {"sequence": whole / frames.shape[1], "frame": torch.logsumexp(each, 0).mean(-1)}

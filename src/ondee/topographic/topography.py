@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ondee.errors import ConfigError
+from ondee.nn.waves import continued
 from ondee.topographic.coherence import Coherence
 from ondee.topographic.settings import TopographySettings
 
@@ -138,6 +139,33 @@ class Topography(nn.Module):
                 self._matrices[key] = torch.from_numpy(found).to(like.device, like.dtype)
         return self._matrices[key]
 
+    # ---- registers
+
+    def entered(self, frames: int) -> Tensor:
+        """Which latents of a sequence are drawn anew, ``(S, C, D)``: all but those that a register carries on."""
+        return self._origin(frames)[0]
+
+    def carried(self, values: Tensor) -> Tensor:
+        """What each place holds once registers have carried it on from where it entered, ``(B, S, C, D)``."""
+        if not self.settings.carried:
+            return values
+        shape = values.shape
+        origin = self._origin(shape[1])[1].to(values.device)
+        return values.flatten(1).index_select(1, origin).reshape(shape)
+
+    def _origin(self, frames: int) -> tuple[Tensor, Tensor]:
+        """Where latents enter, ``(S, C, D)``, and from which of them, counted through the sequence, each comes."""
+        frame, capsule, place = torch.meshgrid(
+            torch.arange(frames), torch.arange(self.capsules), torch.arange(self.places), indexing="ij"
+        )
+        speed = torch.zeros_like(frame)
+        if self.settings.carried:
+            each = torch.tensor([int(velocity[0]) for velocity in self.velocities()])
+            speed = each[capsule * len(each) // self.capsules]
+        steps = torch.where(speed > 0, torch.minimum(frame, place // speed.clamp(min=1)), 0)
+        origin = ((frame - steps) * self.capsules + capsule) * self.places + place - steps * speed
+        return steps == 0, origin.flatten()
+
     # ---- the movement
 
     def roll(self, latents: Tensor, frames: float) -> Tensor:
@@ -158,9 +186,28 @@ class Topography(nn.Module):
         coherence = self.settings.coherence
         if coherence is None or coherence.capsule == "circular":
             return self._moved(latents, frames)
-        # What enters at an open end is not known yet: it takes the value that the prior is centred on.
+        # What enters at an open end is not known yet: it takes the value that the prior is centred on, or goes on.
         centre = self.centre.to(latents.dtype)
-        return centre + self._moved(latents - centre, frames, is_open=True)
+        if self.settings.entering == "centre" or frames <= 0:
+            return centre + self._moved(latents - centre, frames, is_open=True)
+        whole = math.floor(frames)
+        made = self._carried_on(latents - centre, whole)
+        if frames > whole:
+            made = torch.lerp(made, self._carried_on(latents - centre, whole + 1), frames - whole)
+        return centre + made
+
+    def _carried_on(self, latents: Tensor, frames: int) -> Tensor:
+        """Latents moved by whole frames, with the waves along moving capsules going on where they enter."""
+        velocities = self.velocities()
+        made = []
+        for group, (speed,) in zip(latents.chunk(len(velocities), dim=-2), velocities, strict=True):
+            steps = int(frames * speed)
+            if steps:
+                pairs = group.reshape(*group.shape[:-2], -1, 2, self.places)
+                entering = continued(pairs, steps).reshape(*group.shape[:-1], steps)
+                group = torch.cat([entering, group], dim=-1)[..., : self.places]
+            made.append(group)
+        return torch.cat(made, dim=-2)
 
     def _moved(self, latents: Tensor, frames: float, is_open: bool = False) -> Tensor:
         velocities = self.velocities()

@@ -17,22 +17,27 @@ from torch.utils.data import DataLoader, Dataset
 
 from ondee.batches import Windows
 from ondee.generative.noise import Noise
+from ondee.nn.advective import AdvectiveDecoder
+from ondee.progress import track
 from ondee.run import RainLearnt, described_latent, load_latent, save_latent
 from ondee.store import Store
+from ondee.topographic.components import level_of, principal
 from ondee.topographic.digits import digits_of
 from ondee.topographic.judging import judge, judge_rain, unrolled
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Digits, Drawn, Factors, Sprites
 from ondee.training.material import JUDGED, Material, Numbers
 from ondee.training.settings import LatentConfig
-from ondee.units import VOCABULARY
+from ondee.units import VOCABULARY, WET
 
-__all__ = ["LatentMaterial", "Sequences", "Unrolled", "sequences_of"]
+__all__ = ["LatentMaterial", "Sequences", "Unrolled", "frames_of_windows", "sequences_of"]
 
 _MOMENTUM = 0.9
 _EVEN_SEED = 20_180_604
 """Seed of the windows of rain that are judged, whatever the seed of the training."""
 _SHOWN = 3
+_WINDOWS = 600
+"""Windows from which components are found."""
 _FITTED_ON = 32
 """Sequences of each factor on which a finished model is judged."""
 
@@ -96,6 +101,41 @@ class RainSequences:
         unknown = np.zeros(len(rain), np.int64)
         return Drawn(rain, unknown, unknown, weight)
 
+    def components(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Principal components of whole frames, dB, each counted by the weight of its window.
+
+        Parameters
+        ----------
+        size
+            Components.
+
+        Returns
+        -------
+        tuple of ndarray
+            As of :func:`ondee.topographic.components.principal`.
+        """
+        return principal(*frames_of_windows(self.windows), size)
+
+    def begin(self, model: TopographicVAE) -> None:
+        """Give a model with a linear path the components of the rain to begin with."""
+        if not isinstance(model.decoder, AdvectiveDecoder):
+            return
+        mean, basis, variance = self.components(model.decoder.staying)
+        threshold, decade = 10 * np.log10(WET), 10.0
+        begun = ((mean - threshold) / decade, basis, np.sqrt(variance) / decade)
+        model.decoder.components.begin(*(torch.from_numpy(values).float() for values in begun))
+
+
+def frames_of_windows(windows: Windows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levels of whole frames ``(N, H W)``, dB, of the first windows, and the weight of each."""
+    levels, weights = [], []
+    for number in track(range(_WINDOWS), "finding components"):
+        one = windows.window(number)
+        whole = np.isfinite(one.rain).all((1, 2))
+        levels.append(level_of(one.rain[whole]).reshape(int(whole.sum()), one.rain[0].size))
+        weights += [one.weight] * int(whole.sum())
+    return np.concatenate(levels).astype(np.float64), np.asarray(weights)
+
 
 SequenceSource = Factors | RainSequences
 
@@ -145,6 +185,8 @@ class LatentMaterial(Material):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = TopographicVAE(config.settings, splits["train"].shape)
+        if isinstance(splits["train"], RainSequences):
+            splits["train"].begin(model)
         return cls(config, model, _data(config, splits), splits["train"], splits["validation"])
 
     # ---- learning
@@ -166,15 +208,16 @@ class LatentMaterial(Material):
         source = self.validation if judged else self.training
         numbers = [key - JUDGED * judged for key in batch.keys]
         drawn = source.batch(numbers, device=device)
-        return Sequences(batch.keys, drawn.frames, drawn.weight)
+        is_weighted = judged or self.config.weighted
+        return Sequences(batch.keys, drawn.frames, drawn.weight if is_weighted else None)
 
     def loss(self, model: TopographicVAE, batch: Sequences, step: int) -> dict[str, Tensor]:
         """Bound of the model."""
         assert batch.frames is not None
         noise = Noise(self.config.seed, keys=batch.keys, device=batch.frames.device)
         warmup, judged = self.config.divergence_warmup, batch.keys[0] >= JUDGED
-        weight = min(1.0, (step + 1) / warmup) if warmup and not judged else 1.0
-        return model.loss(batch.frames, noise, weight, batch.weight)
+        risen = min(1.0, (step + 1) / warmup) if warmup and not judged else 1.0
+        return model.loss(batch.frames, noise, self.config.divergence * risen, batch.weight)
 
     def observed(self, batch: Sequences) -> Tensor:
         """Sequences: their weights are in the loss."""

@@ -177,6 +177,9 @@ class LatentConfig(LearningConfig):
     """Whether a sequence of rain stays where it is, or moves on with the rain."""
     together: tuple[Literal["rotation", "scale", "hue"], ...] = ()
     """Factors of digits that move side by side in every sequence; one of all at a time where empty."""
+    weighted: bool = True
+    """Whether sequences of rain, which are drawn more often where it rains, count by the inverse of their chance, so
+    that all hours and places count alike; where not, rain counts for more."""
     settings: LatentSettings = LatentSettings()
     """Of the model."""
     optimiser: Literal["adam", "sgd"] = "adam"
@@ -184,7 +187,10 @@ class LatentConfig(LearningConfig):
     schedule: Literal["cosine", "constant"] = "cosine"
     """Whether the rate falls to 1 % after the warm-up, or stays."""
     divergence_warmup: Annotated[int, Field(ge=0)] = 0
-    """Steps over which the weight of the divergence rises from 0 to 1."""
+    """Steps over which the weight of the divergence rises from 0 to what `divergence` says."""
+    divergence: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """Weight of the divergence: 1 for the bound on the likelihood, less for latents that tell more of a frame and are
+    further from their prior."""
     batch: Annotated[int, Field(ge=1, le=65536)] = 8
     """Sequences of a step, over all devices together."""
     rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
