@@ -49,6 +49,7 @@ COMMANDS = [
     "encode",
     "decode",
     "traverse",
+    "atlas",
     "demo",
 ]
 

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ondee import __version__
 from ondee.cli.archives import build, look, simulate
 from ondee.cli.console import TOKENS
-from ondee.cli.latents import decode, encode, traverse
+from ondee.cli.latents import atlas, decode, encode, traverse
 from ondee.cli.retrieval import retrieve, train
 from ondee.cli.validation import combine, demo, floor, report, validate
 from ondee.cli.verification import verify
@@ -31,7 +31,7 @@ app = App(
 )
 app.register_install_completion_command(help="Install the completion of your shell.")
 _judging: tuple[Callable[..., None], ...] = (look, build, simulate, floor, validate, combine, report, verify)
-_learning: tuple[Callable[..., None], ...] = (train, retrieve, encode, decode, traverse, demo)
+_learning: tuple[Callable[..., None], ...] = (train, retrieve, encode, decode, traverse, atlas, demo)
 for _command in (*_judging, *_learning):
     app.command(_command)
 

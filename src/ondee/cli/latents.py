@@ -1,4 +1,4 @@
-"""Commands that use a model of sequences of rain: encode, decode, traverse."""
+"""Commands that use a model of sequences of rain: encode, decode, traverse, atlas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from ondee.cli.arguments import Flag, Options, Point, Region
 from ondee.cli.console import console, print_json
 
-__all__ = ["decode", "encode", "traverse"]
+__all__ = ["atlas", "decode", "encode", "traverse"]
 
 
 def encode(
@@ -134,4 +134,56 @@ def traverse(
 
     reading = {"region": region, "options": {"format": format, **dict(option or ())}}
     found = work(run, radar, out=out, reading=reading, start=start, at=at, style=style, force=force)
+    print_json(found) if json else show(found, console())
+
+
+def atlas(
+    run: str,
+    radar: Path,
+    /,
+    *,
+    out: Path,
+    start: str | None = None,
+    end: str | None = None,
+    region: Region = None,
+    format: str | None = None,
+    option: Options = None,
+    style: Literal["paper", "screen"] = "paper",
+    json: Flag = False,
+    force: Flag = False,
+) -> None:
+    """Draw frames of radar rain at the places that the two leading principal components of their latents give them.
+
+    One frame of every window and sequence is taken, the middle one, if half of it was observed and 1 % of that is wet.
+
+    Parameters
+    ----------
+    run
+        Folder of a run that was trained with sequences: rain.
+    radar
+        Store with the radar, or a file or folder of it, of the step and cell that the model has learnt.
+    out
+        Figure (.png, .svg or .pdf).
+    start
+        First frame, UTC, as 2018-06-04T12:00.
+    end
+        Moment before which to stop, UTC.
+    region
+        West,south,east,north in degrees: cut windows from the cells that touch it only.
+    format
+        Read the files as this format, whatever they look like.
+    option
+        Option of the reader, as NAME=VALUE; may be given again.
+    style
+        Style of the figure.
+    json
+        Print the outcome as JSON.
+    force
+        Overwrite a file that is there.
+    """
+    from ondee.command.encode import atlas as work
+    from ondee.command.encode import show
+
+    reading = {"region": region, "options": {"format": format, **dict(option or ())}}
+    found = work(run, radar, out=out, reading=reading, start=start, end=end, style=style, force=force)
     print_json(found) if json else show(found, console())

@@ -1,4 +1,4 @@
-"""The work of ``ondee encode``, ``decode`` and ``traverse``: latents of radar rain, rain of latents, and a figure."""
+"""The work of ``ondee encode``, ``decode``, ``traverse`` and ``atlas``: latents, rain of them, and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ondee.plot.style import SUFFIXES, Style
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["decode", "encode", "show", "traverse"]
+__all__ = ["atlas", "decode", "encode", "show", "traverse"]
 
 
 def encode(
@@ -165,8 +165,69 @@ def traverse(
     return {"first": first, "last": last, "at": list(found.at), "unit": found.unit, "rows": rows, "out": str(out)}
 
 
+def atlas(
+    run: str,
+    radar: Path,
+    *,
+    out: Path,
+    reading: Mapping[str, Any] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    style: Style = "paper",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Draw frames of rain by the two leading principal components of their latents.
+
+    Parameters
+    ----------
+    run
+        Folder of a run of rain.
+    radar
+        A store, or a file or folder of radar.
+    out
+        Figure to write.
+    reading
+        ``region``, and ``options`` of the reader.
+    start, end
+        Labels from the first moment on and before the second, UTC.
+    style
+        Style of the figure.
+    force
+        Overwrite a file that is there.
+
+    Returns
+    -------
+    dict
+        ``frames`` of ``windows``, ``thumbnails``, ``first``, ``last``, ``variance`` that each axis holds,
+        ``correlations`` of each axis, and ``out``.
+
+    Raises
+    ------
+    OndeeError
+        As :func:`ondee.encoding.atlas` does; ConfigError if torch is not installed or the figure cannot be written.
+    """
+    needs_torch("torch", "safetensors")
+    check_target(out, SUFFIXES, force=force)
+    from ondee import encoding
+    from ondee.plot.latent import draw_atlas
+    from ondee.plot.style import moment, save
+
+    found = encoding.atlas(run, radar, start=start, end=end, **(reading or {}))
+    save(draw_atlas(found, style=style), out, force=force)
+    return {
+        "frames": len(found.places),
+        "windows": found.windows,
+        "thumbnails": len(found.drawn),
+        "first": moment(found.times.min()),
+        "last": moment(found.times.max()),
+        "variance": list(found.shares),
+        "correlations": list(found.correlations),
+        "out": str(out),
+    }
+
+
 def show(report: Mapping[str, Any], console: Console) -> None:
-    """Print what :func:`encode`, :func:`decode` or :func:`traverse` made, or would make.
+    """Print what :func:`encode`, :func:`decode`, :func:`traverse` or :func:`atlas` made, or would make.
 
     Parameters
     ----------
@@ -180,7 +241,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    rows = _encoded(report) if "sequences" in report else _decoded(report) if "grid" in report else _drawn(report)
+    tells = {"sequences": _encoded, "grid": _decoded, "correlations": _laid_out, "rows": _drawn}
+    rows = next(tell for key, tell in tells.items() if key in report)(report)
     for label, text in rows.items():
         table.add_row(label, text)
     console.print(table, highlight=False, markup=False)
@@ -226,6 +288,21 @@ def _drawn(report: Mapping[str, Any]) -> dict[str, str]:
         "rolled": "; ".join(report["rows"]),
         "out": report["out"],
     }
+
+
+def _laid_out(report: Mapping[str, Any]) -> dict[str, str]:
+    held = zip(("first axis", "second axis"), report["variance"], report["correlations"], strict=True)
+    return {
+        "frames": f"{report['frames']} of {report['windows']} windows, {_span(report)}; {report['thumbnails']} drawn",
+        **{name: f"{share:.0%} of the variance; r = " + _related(found) for name, share, found in held},
+        "out": report["out"],
+    }
+
+
+def _related(correlations: Mapping[str, float | None]) -> str:
+    """Correlations, the strongest first."""
+    known = {name.replace("_", " "): value for name, value in correlations.items() if value is not None}
+    return ", ".join(f"{known[name]:.2f} {name}" for name in sorted(known, key=lambda name: -abs(known[name])))
 
 
 def _span(report: Mapping[str, Any]) -> str:
