@@ -9,10 +9,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import retrieval_page as page
-from benchmarks.tvae_rivals import Components, neighbourhood, optical_flow
+from benchmarks.tvae_rivals import Components, Fields, optical_flow
+from benchmarks.tvae_scores import LEVELS, QUANTILES, SCALE, SEED, Sums, Table, fss, law_sums, quantiles, ratio, spelt
 from ondee import run
 from ondee.batches import Window, Windows
+from ondee.batches.windows import motion
+from ondee.generative.noise import Noise
+from ondee.nn.advective import AdvectiveDecoder
 from ondee.progress import track
-from ondee.score.resampling import intervals
 from ondee.store import Store
 from ondee.topographic.judging import untrained
 from ondee.topographic.likelihood import Likelihood
@@ -35,19 +37,10 @@ from ondee.units import WET
 
 __all__ = ["main"]
 
-Fields = NDArray[np.float32]
-Sums = dict[str, NDArray[np.float64]]
 
-_SEED = 11
-_LEVELS = (0.1, 1.0)
-_QUANTILES = 20
-"""Quantiles of the law of a pixel that stand for it."""
-_SCALE = 9
-"""Width of the windows of the fractions skill score, pixels."""
 _LAGS = 6
 _WET_SHARE = 0.01
 """Least share of wet pixels of a frame that is looked at."""
-_REPLICATES = 1000
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [case for store in stores for case in cases_of(store, given.split, frames, side, given.stride)]
     if not cases:
         parser.error(f"no window of the split {given.split} is observed and rainy")
-    learnt = Windows([Store(path) for path in given.train], "train", frames=frames, side=side, seed=_SEED)
+    learnt = Windows([Store(path) for path in given.train], "train", frames=frames, side=side, seed=SEED)
     size = max(model.topography.size for model in models.values())
     components = [Components.of(learnt, count) for count in (*given.components, size)]
     text = "\n".join(
@@ -105,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "cases": f"{len(cases)}, of {frames} known and {frames} later frames of {learnt.step} min on "
                     f"{side} x {side} pixels of {learnt.cell[0]:g} km",
                     "intervals": f"95%, blocks of one hour ({len({case.block for case in cases})} of them)",
-                    "fractions": f"windows of {_SCALE} x {_SCALE} pixels",
+                    "fractions": f"windows of {SCALE} x {SCALE} pixels",
                 },
             ),
             "**Reconstruction** of the known frames",
@@ -114,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "**Rolls** of posterior means, 1 less the distance to what is there over that of another guess",
             "",
             _rolls(models, cases, learnt.step),
+            "**Motion** of the next half hour",
+            "",
+            _motions(models, cases),
             "**Forecasts**",
             "",
             _forecasts(models, cases, learnt.step),
@@ -166,128 +162,6 @@ def _block(store: Store, one: Window) -> str:
     return f"{store.path.name} {one.time.astype('datetime64[h]')}"
 
 
-# ---- sums by block
-
-
-class Table:
-    """Sums of every method by block, and scores of them with intervals."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, dict[str, Sums]] = {}
-
-    def add(self, method: str, block: str, sums: Sums) -> None:
-        """Add sums of one case."""
-        held = self._sums.setdefault(method, {}).setdefault(block, {})
-        for name, values in sums.items():
-            held[name] = held[name] + values if name in held else np.asarray(values, float)
-
-    @property
-    def methods(self) -> list[str]:
-        """In the order in which they came."""
-        return list(self._sums)
-
-    def score(self, method: str, score: Callable[[Sums], NDArray[np.float64]], beside: str | None = None) -> Any:
-        """A score of a method, or its difference to another one's, with its interval: ``(3, …)``."""
-        names = [method] if beside is None else [method, beside]
-        blocks = sorted(self._sums[method])
-        kinds = list(self._sums[method][blocks[0]])
-        stacked = {
-            (name, kind): np.stack([self._sums[name][block][kind] for block in blocks])
-            for name in names
-            for kind in kinds
-        }
-        shapes = {key: values.shape[1:] for key, values in stacked.items()}
-        flat = np.concatenate([values.reshape(len(blocks), -1) for values in stacked.values()], axis=1)
-
-        def scored(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-            parts: dict[str, Sums] = {name: {} for name in names}
-            at = 0
-            for (name, kind), shape in shapes.items():
-                size = int(np.prod(shape))
-                parts[name][kind] = sums[:, at : at + size].reshape(len(sums), *shape)
-                at += size
-            made = score(parts[method])
-            return made if beside is None else made - score(parts[beside])
-
-        whole = scored(flat.sum(0, keepdims=True))[0]
-        return np.stack([whole, *intervals(flat, scored, replicates=_REPLICATES, seed=_SEED)])
-
-
-def _ratio(above: str, below: str) -> Callable[[Sums], NDArray[np.float64]]:
-    return lambda sums: np.asarray(sums[above] / np.maximum(sums[below], 1e-12))
-
-
-def _fss(sums: Sums) -> NDArray[np.float64]:
-    return np.asarray(1 - sums["fss_apart"] / np.maximum(sums["fss_most"], 1e-12))
-
-
-def _told(values: NDArray[np.float64], digits: int = 3, sign: bool = False) -> str:
-    """Score and interval in words; bold where a difference is clear of zero."""
-    middle, low, high = (f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}" for value in values)
-    text = f"{middle} [{low}, {high}]".replace("-", "−")
-    return f"**{text}**" if sign and (values[1] > 0 or values[2] < 0) else text
-
-
-# ---- what a law is worth
-
-
-def law_sums(members: Fields, truth: Fields, levels: Sequence[float] = _LEVELS) -> Sums:
-    """Sums of the scores of laws, each given by quantiles, over frames.
-
-    Parameters
-    ----------
-    members
-        ``(M, F, H, W)``, equally likely, mm h-1, NaN where a method says nothing.
-    truth
-        ``(F, H, W)``.
-    levels
-        Of the critical success index, mm h-1.
-
-    Returns
-    -------
-    dict
-        Sums for each frame, ``(F,)``.
-    """
-    there = np.isfinite(truth) & np.isfinite(members).all(0)
-    rain = np.where(there, truth, 0.0)
-    drawn = np.sort(np.where(there, members, 0.0), axis=0)
-    count = len(drawn)
-    order = (2 * np.arange(1, count + 1) - count - 1)[:, None, None, None]
-    crps = np.abs(drawn - rain).mean(0) - (order * drawn).sum(0) / count**2
-    found: Sums = {"crps": _summed(crps, there), "pixels": there.sum((1, 2)).astype(float)}
-    for level in levels:
-        likely, event = (drawn >= level).mean(0) >= 0.5, rain >= level
-        found[f"hits_{level:g}"] = _summed(likely & event, there)
-        found[f"events_{level:g}"] = _summed(likely | event, there)
-    found["wet"] = _summed((drawn >= WET).mean(0), there)
-    found["wet_observed"] = _summed(rain >= WET, there)
-    share = neighbourhood((drawn >= 1.0).mean(0), there, _SCALE)
-    true = neighbourhood((rain >= 1.0).astype(float), there, _SCALE)
-    inside = np.isfinite(share)
-    found["fss_apart"] = np.where(inside, (share - true) ** 2, 0.0).sum((1, 2))
-    found["fss_most"] = np.where(inside, share**2 + true**2, 0.0).sum((1, 2))
-    return found
-
-
-def _summed(values: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(np.where(there, values, 0.0).sum((1, 2)), float)
-
-
-def quantiles(likelihood: Likelihood, made: Tensor) -> Fields:
-    """Quantiles of the law of each pixel, ``(M, F, H, W)``, of planes ``(F, planes, H, W)``.
-
-    Parameters
-    ----------
-    likelihood
-        Of rain.
-    made
-        From the decoder.
-    """
-    levels = (torch.arange(_QUANTILES) + 0.5) / _QUANTILES
-    shape = (*made.shape[:1], 1, *made.shape[2:])
-    return np.stack([likelihood.draw(made, torch.full(shape, float(level)))[:, 0].numpy() for level in levels])
-
-
 # ---- reconstruction
 
 
@@ -307,19 +181,19 @@ def _reconstructions(
     heads = ["", "CRPS, mm/h", "CSI 0.1", "CSI 1", "FSS 1", "wet ratio", "nats a pixel", "spectrum, dB"]
     rows = []
     for method in table.methods:
-        row = [table.score(method, _ratio("crps", "pixels"))]
-        row += [table.score(method, _ratio(f"hits_{level:g}", f"events_{level:g}")) for level in _LEVELS]
-        row += [table.score(method, _fss), table.score(method, _ratio("wet", "wet_observed"))]
-        row += [table.score(method, _ratio("nats", "pixels"))]
+        row = [table.score(method, ratio("crps", "pixels"))]
+        row += [table.score(method, ratio(f"hits_{level:g}", f"events_{level:g}")) for level in LEVELS]
+        row += [table.score(method, fss), table.score(method, ratio("wet", "wet_observed"))]
+        row += [table.score(method, ratio("nats", "pixels"))]
         slope = table.score(method, lambda sums: 10 * np.log10(sums["power"] / sums["power_observed"]))
-        rows.append([method, *(_told(values) for values in row), _told(slope, 1)])
+        rows.append([method, *(spelt(values) for values in row), spelt(slope, 1)])
     last = table.methods[-1]
     lines = [page.table_of(heads, rows), "", f"Differences to the {last}, paired by block:", ""]
     beside = []
     for method in table.methods[:-1]:
-        parts = [_ratio("crps", "pixels"), _ratio("hits_0.1", "events_0.1"), _ratio("hits_1", "events_1"), _fss]
-        parts += [_ratio("nats", "pixels")]
-        beside.append([method, *(_told(table.score(method, part, last), 3, sign=True) for part in parts)])
+        parts = [ratio("crps", "pixels"), ratio("hits_0.1", "events_0.1"), ratio("hits_1", "events_1"), fss]
+        parts += [ratio("nats", "pixels")]
+        beside.append([method, *(spelt(table.score(method, part, last), 3, sign=True) for part in parts)])
     return "\n".join([*lines, page.table_of(["", "CRPS, mm/h", "CSI 0.1", "CSI 1", "FSS 1", "nats a pixel"], beside)])
 
 
@@ -352,40 +226,120 @@ def _rolls(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: in
     lags = range(1, min(_LAGS, len(cases[0].rain) // 2 - 1) + 1)
     table = Table()
     for name, model in models.items():
-        fresh = untrained(model, _SEED)
+        fresh = untrained(model, SEED)
         for number, case in enumerate(track(cases, f"rolling {name}")):
             known = torch.from_numpy(case.rain[: len(case.rain) // 2])[None, :, None]
-            mixed = known[:, np.random.default_rng([_SEED, number]).permutation(known.shape[1])]
+            mixed = known[:, np.random.default_rng([SEED, number]).permutation(known.shape[1])]
             before, other = _apart(fresh, known, lags), _apart(model, mixed, lags)
             sums = _apart(model, known, lags) | {f"{key}_untrained": before[key] for key in ("moved", "stayed")}
             sums["moved_mixed"] = other["moved"]
-            table.add(name, case.block, sums)
+            table.add(name, case.block, sums | _observed_rolls(model, known, lags))
     heads = ["", "against", *(f"{lag * step} min" for lag in lags)]
     rows = []
     kinds = {"left as it is": "stayed", "rolled back": "back", "frames in another order": "moved_mixed"}
     for method in table.methods:
         for words, below in kinds.items():
             found = table.score(method, lambda sums, below=below: 1 - sums["moved"] / sums[below])  # type: ignore[misc]
-            rows.append([method, words, *(_told(found[:, place], 3, sign=True) for place in range(len(lags)))])
-        before = table.score(method, lambda sums: 1 - sums["moved_untrained"] / sums["stayed_untrained"])
-        rows.append(
-            [method, "as it is, untrained", *(_told(before[:, place], 3, sign=True) for place in range(len(lags)))]
-        )
-    return page.table_of(heads, rows)
+            rows.append([method, words, *(spelt(found[:, place], 3, sign=True) for place in range(len(lags)))])
+        kinds_of_skill = {
+            "as it is, untrained": lambda sums: 1 - sums["moved_untrained"] / sums["stayed_untrained"],
+            "as it is, capsules that move": lambda sums: (
+                1 - sums["moved_going"] / np.where(sums["stayed_going"] > 0, sums["stayed_going"], np.nan)
+            ),
+        }
+        for words, skill in kinds_of_skill.items():
+            values = table.score(method, skill)
+            if np.isfinite(values).all():
+                rows.append([method, words, *(spelt(values[:, place], 3, sign=True) for place in range(len(lags)))])
+    turned = []
+    for method in table.methods:
+        values = table.score(method, ratio("turned", "turns"))
+        if np.isfinite(values).all() and values.any():
+            turned.append([method, *(spelt(values[:, place], 2) for place in range(len(lags)))])
+    heads_of_rolls = ["", *(f"{lag} frames" for lag in lags)]
+    words_of_rolls = (
+        "*Observed roll* of the capsules that move, in frames: the one that comes nearest to the later latents"
+    )
+    return "\n".join([page.table_of(heads, rows), "", words_of_rolls, "", page.table_of(heads_of_rolls, turned)])
 
 
 def _apart(model: TopographicVAE, frames: Tensor, lags: Sequence[int]) -> Sums:
-    """Distances of centred latents, each frame's rolled, left and rolled back, to those of later frames."""
+    """Distances of latents, each frame's rolled, left and rolled back, to those of later frames.
+
+    Each capsule is taken less its mean and at length 1, as in the equivariance error.
+    """
     latents = model.latents(frames)
-    there = centred(latents)
-    found: dict[str, list[float]] = {"moved": [], "stayed": [], "back": []}
+    there, going = _alike(latents), _going(model)
+    names = ("moved", "stayed", "back", "moved_going", "stayed_going")
+    found: dict[str, list[float]] = {name: [] for name in names}
     for lag in lags:
         before = latents[:, :-lag]
         guesses = {"moved": model.topography.roll(before, lag), "stayed": before}
         guesses["back"] = model.topography.roll(before, -lag)
         for name, guess in guesses.items():
-            found[name].append(float((centred(guess) - there[:, lag:]).abs().sum()))
+            apart = (_alike(guess) - there[:, lag:]).abs().sum(-1)
+            found[name].append(float(apart.sum()))
+            if name != "back":
+                found[f"{name}_going"].append(float(apart[..., going].sum()))
     return {name: np.asarray(values) for name, values in found.items()}
+
+
+def _alike(latents: Tensor) -> Tensor:
+    """Capsules less their means, at length 1."""
+    off = centred(latents)
+    made: Tensor = off / off.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    return made
+
+
+def _going(model: TopographicVAE) -> Tensor:
+    """Whether each capsule moves, ``(C,)``."""
+    velocities = model.topography.velocities()
+    each = torch.tensor([any(velocity) for velocity in velocities])
+    return each.repeat_interleave(model.topography.capsules // len(velocities))
+
+
+def _observed_rolls(model: TopographicVAE, frames: Tensor, lags: Sequence[int]) -> Sums:
+    """Sums over frames of the roll, in frames, that brings moving capsules nearest to later ones, and their number."""
+    latents, going = model.latents(frames), _going(model)
+    counts = [float(latents[:, lag:, 0, 0].numel()) for lag in lags]
+    if not model.topography.is_topographic or not going.any():
+        return {"turned": np.zeros(len(lags)), "turns": np.asarray(counts)}
+    rolls = range(-2, max(lags) + 3)
+    moved = torch.stack([_alike(model.topography.roll(latents, roll))[..., going, :] for roll in rolls])
+    there = _alike(latents)[..., going, :]
+    turned = []
+    for lag in lags:
+        nearest = (moved[:, :, :-lag] - there[None, :, lag:]).abs().sum((-2, -1)).argmin(0)
+        turned.append(float((nearest + rolls[0]).sum()))
+    return {"turned": np.asarray(turned), "turns": np.asarray(counts)}
+
+
+# ---- motion
+
+
+@torch.no_grad()
+def _motions(models: Mapping[str, TopographicVAE], cases: Sequence[Case]) -> str:
+    """How well the motion of the next half hour is told: by waves, and by the correlation of the known frames."""
+    table = Table()
+    for case in track(cases, "telling motion"):
+        half = len(case.rain) // 2
+        known = case.rain[:half]
+        true = np.array(motion(case.rain[half - 1 : half + _LAGS]))
+        told = {"correlation of the known frames": np.array(motion(known[-_LAGS:])), "none": np.zeros(2)}
+        for name, model in models.items():
+            if isinstance(model.decoder, AdvectiveDecoder):
+                latents = model.latents(torch.from_numpy(known)[None, :, None])[:, -1]
+                told[name] = model.decoder.passed(latents.flatten(1))[0, 1:].double().numpy()
+        for name, values in told.items():
+            sums = {"apart": ((values - true) ** 2).sum(), "both": (values * true).sum()}
+            sums |= {"told": (values**2).sum(), "true": (true**2).sum(), "cases": np.asarray(1.0)}
+            table.add(name, case.block, {key: np.asarray(value, float) for key, value in sums.items()})
+    rows = []
+    for name in table.methods:
+        error = table.score(name, lambda sums: np.sqrt(sums["apart"] / sums["cases"]))
+        along = table.score(name, lambda sums: sums["both"] / np.sqrt(np.maximum(sums["told"] * sums["true"], 1e-12)))
+        rows.append([name, spelt(error, 2), spelt(along, 2)])
+    return page.table_of(["", "error, pixels a frame", "cosine"], rows)
 
 
 # ---- forecasts
@@ -394,46 +348,61 @@ def _apart(model: TopographicVAE, frames: Tensor, lags: Sequence[int]) -> Sums:
 @torch.no_grad()
 def _forecasts(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: int) -> str:
     table = Table()
-    for case in track(cases, "forecasting"):
-        half = len(case.rain) // 2
-        known, later = case.rain[:half], case.rain[half:]
+    half = len(cases[0].rain) // 2
+    leads = [lead for lead in (1, 2, 4, 6, 9, 12) if lead <= half]
+    chosen = [lead - 1 for lead in leads]
+    for number, case in enumerate(track(cases, "forecasting")):
+        known, later = case.rain[:half], case.rain[half:][chosen]
         last = known[-1]
         margin = (case.around.shape[-1] - last.shape[-1]) // 2
-        told: dict[str, Fields] = {"persistence": np.repeat(last[None, None], half, 1)}
-        told["persistence, neighbourhood"] = _shifted(case.around[-1], margin, half)
-        told["optical flow"] = optical_flow(case.around, half, margin)[None]
+        told: dict[str, Fields] = {"persistence": np.repeat(last[None, None], len(leads), 1)}
+        told["persistence, neighbourhood"] = _shifted(case.around[-1], margin, len(leads))
+        told["optical flow"] = optical_flow(case.around, half, margin)[None, chosen]
         for name, model in models.items():
-            told |= {f"{name}, {kind}": members for kind, members in _foreseen(model, case.rain, half).items()}
+            told |= {f"{name}, {kind}": law for kind, law in _foreseen(model, case.rain, leads, number).items()}
         for method, members in told.items():
             table.add(method, case.block, law_sums(members, later))
-    leads = [lead for lead in (1, 2, 4, 6, 9, 12) if lead <= half]
     lines = []
-    scores = {"CRPS, mm/h": _ratio("crps", "pixels"), "FSS 1 mm/h": _fss, "CSI 0.1": _ratio("hits_0.1", "events_0.1")}
+    scores = {"CRPS, mm/h": ratio("crps", "pixels"), "FSS 1 mm/h": fss, "CSI 0.1": ratio("hits_0.1", "events_0.1")}
     heads = ["", *(f"{lead * step} min" for lead in leads)]
     for words, score in scores.items():
         rows = []
         for method in table.methods:
             values = table.score(method, score)
-            rows.append([method, *(_told(values[:, lead - 1]) for lead in leads)])
+            rows.append([method, *(spelt(values[:, place]) for place in range(len(leads)))])
         lines += [f"*{words}*", "", page.table_of(heads, rows), ""]
     lines += ["Differences to persistence, paired by block:", ""]
     for words, score in list(scores.items())[:2]:
         rows = []
         for method in [name for name in table.methods if name != "persistence"]:
             values = table.score(method, score, "persistence")
-            rows.append([method, *(_told(values[:, lead - 1], 3, sign=True) for lead in leads)])
+            rows.append([method, *(spelt(values[:, place], 3, sign=True) for place in range(len(leads)))])
         lines += [f"*{words}*", "", page.table_of(heads, rows), ""]
     return "\n".join(lines)
 
 
-def _foreseen(model: TopographicVAE, rain: Fields, half: int) -> dict[str, Fields]:
-    """Laws ``(M, F, H, W)`` of the later frames: rolled, left as they are, and decoded from their own latents."""
+def _foreseen(model: TopographicVAE, rain: Fields, leads: Sequence[int], number: int) -> dict[str, Fields]:
+    """Laws ``(M, F, H, W)`` of later frames.
+
+    ``rolled``: decoded from the rolled latents of the last known frame; ``sampled``: from rolled draws of them, each
+    giving one quantile; ``frozen``: from latents left as they are; ``ceiling``: from the later frame's own.
+    """
+    half = len(rain) // 2
     frames = torch.from_numpy(rain)[None, :, None]
     latents = model.latents(frames[:, :half])[:, -1]
-    rolled = torch.stack([model.topography.roll(latents, lead) for lead in range(1, half + 1)], 1)
-    own = torch.cat([model.latents(frames[:, lead : lead + half])[:, -1:] for lead in range(1, half + 1)], 1)
+    rolled = torch.stack([model.topography.roll(latents, lead) for lead in leads], 1)
+    own = torch.cat([model.latents(frames[:, lead : lead + half])[:, -1:] for lead in leads], 1)
     made = {"rolled": rolled, "frozen": latents[:, None].expand_as(rolled), "ceiling": own}
-    return {name: quantiles(model.likelihood, model.decode(entry)[0]) for name, entry in made.items()}
+    found = {name: quantiles(model.likelihood, model.decode(entry)[0]) for name, entry in made.items()}
+    posterior, noise = model.encode(frames[:, :half]), Noise(SEED, keys=[number])
+    members = []
+    order = np.random.default_rng([SEED, number]).permutation(QUANTILES)
+    for member, level in enumerate((order + 0.5) / QUANTILES):
+        drawn = model.topography(*model.sampled(posterior, noise, f" of member {member}"))[:, -1]
+        planes = model.decode(torch.stack([model.topography.roll(drawn, lead) for lead in leads], 1))[0]
+        uniform = torch.full((len(leads), 1, *rain.shape[1:]), float(level))
+        members.append(model.likelihood.draw(planes, uniform)[:, 0].numpy())
+    return found | {"sampled": np.stack(members)}
 
 
 def _shifted(around: Fields, margin: int, count: int) -> Fields:

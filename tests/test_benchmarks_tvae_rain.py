@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from benchmarks import tvae_rain
+from benchmarks import tvae_rain, tvae_scores
 from benchmarks.tvae_rivals import Components, level_of, neighbourhood, optical_flow
 
 from moving import MOVE, field, make_store
@@ -40,7 +40,7 @@ def test_laws_are_scored_as_ensembles_are():
     truth = moving(2)
     truth[:, :5] = np.nan
     members = np.stack([field(seed)[:48, :48] * rng.uniform(0.5, 2) for seed in range(6)])[:, None].repeat(2, 1)
-    found = tvae_rain.law_sums(members, truth)
+    found = tvae_scores.law_sums(members, truth)
     known = finish(crps(*arrays(members, truth), over=("y", "x"), tails=[0.0]))
     np.testing.assert_allclose(found["crps"] / found["pixels"], known["ensemble_crps"].sel(tail=0.0), rtol=1e-5)
     assert found["pixels"].tolist() == [43 * 48] * 2
@@ -48,7 +48,7 @@ def test_laws_are_scored_as_ensembles_are():
 
 def test_fractions_of_a_single_field_are_those_of_the_score():
     truth, guess = moving(3)[[0, 2]][:, None]
-    found = tvae_rain.law_sums(guess[None], truth)
+    found = tvae_scores.law_sums(guess[None], truth)
     known = finish(fractions(*arrays(guess[None], truth), over=("y", "x"), thresholds=[1.0], scales=[9]))
     score = 1 - found["fss_apart"] / found["fss_most"]
     np.testing.assert_allclose(score, known["fractions_skill_score"].values.ravel(), atol=1e-3)
@@ -98,12 +98,12 @@ def test_cases_lie_on_a_lattice_and_rain_where_they_begin(store):
 
 
 def test_scores_come_with_intervals_of_blocks():
-    table, rng = tvae_rain.Table(), np.random.default_rng(1)
+    table, rng = tvae_scores.Table(), np.random.default_rng(1)
     for block in range(40):
         error = rng.gamma(2.0, 1.0)
         for name, factor in (("good", 1.0), ("bad", 2.0)):
             table.add(name, f"{block // 2}", {"crps": np.array([factor * error, 1.0]), "pixels": np.array([2.0, 1.0])})
-    score = tvae_rain._ratio("crps", "pixels")
+    score = tvae_scores.ratio("crps", "pixels")
     middle, low, high = table.score("good", score)
     assert low[0] < middle[0] < high[0] and middle[1] == low[1] == high[1] == 1.0
     apart = table.score("good", score, "bad")
@@ -129,7 +129,7 @@ def test_the_page_holds_reconstructions_rolls_and_forecasts(store, tmp_path, mon
     told["stores"].append(str(other.path))
     train(LatentConfig.model_validate({**told, **more}), out=tmp_path / "runs/tvae-rain")
     out = tmp_path / "T.md"
-    monkeypatch.setattr(tvae_rain, "_REPLICATES", 100)
+    monkeypatch.setattr(tvae_scores, "_REPLICATES", 100)
     words = [str(tmp_path / "runs"), str(store.path), "--train", str(store.path), "--stride", "8", "--out", str(out)]
     assert tvae_rain.main(words) == 0
     text = out.read_text()

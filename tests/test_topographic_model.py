@@ -363,6 +363,16 @@ def test_leads_count_alike():
     torch.testing.assert_close(found, torch.stack(each).mean())
 
 
+def test_leads_count_by_their_shares():
+    whole, parts = grey(), {}
+    for lead in (0, 1):
+        parts[lead] = model(lead=(lead,)).loss(whole, Noise(0, keys=range(3)))["reconstruction"].item()
+    made = model(lead=(0, 1), lead_shares=(3, 1)).loss(whole, Noise(0, keys=range(3)))["reconstruction"]
+    assert made.item() == pytest.approx(0.75 * parts[0] + 0.25 * parts[1], rel=1e-5)
+    with pytest.raises(ValidationError):
+        model(lead=(0, 1), lead_shares=(1,))
+
+
 @pytest.mark.parametrize("lead", [5, 6])
 def test_a_lead_beyond_the_sequence_is_refused(lead):
     with pytest.raises(ConfigError, match="5 frames"):

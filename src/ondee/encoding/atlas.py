@@ -129,7 +129,7 @@ def components(latents: Floats) -> tuple[Floats, tuple[float, float]]:
     Examples
     --------
     >>> places, shares = components(np.array([[0.0, 0, 1], [3, 0, 1], [0, 1, 1], [3, 1, 1]]))
-    >>> np.abs(places).tolist(), shares
+    >>> np.abs(places).round(6).tolist(), tuple(np.round(shares, 6).tolist())
     ([[1.5, 0.5], [1.5, 0.5], [1.5, 0.5], [1.5, 0.5]], (0.9, 0.1))
     """
     left, sizes, _ = np.linalg.svd(latents - latents.mean(0), full_matrices=False)

@@ -265,7 +265,7 @@ class TopographicVAE(nn.Module):
         return {"loss": parts["reconstruction"] + weight * divergence, **parts}
 
     def _missed(self, latents: Tensor, frames: Tensor) -> Tensor:
-        """Negative log-likelihood of each sequence, the mean of the leads, each as if it had all of the frames."""
+        """Negative log-likelihood of each sequence, the mean of the leads by their shares, each as of all frames."""
         found = []
         for lead in self.settings.lead:
             kept = frames.shape[1] - lead
@@ -281,7 +281,8 @@ class TopographicVAE(nn.Module):
             made = self.decode(self.topography.roll(seen, lead) if lead else seen)
             nats = self.likelihood.log_probability(made, frames[:, first + lead :]).flatten(1).sum(1)
             found.append(-nats * frames.shape[1] / (kept - first))
-        return torch.stack(found).mean(0)
+        shares = torch.tensor(self.settings.lead_shares or [1.0] * len(found), device=frames.device)
+        return torch.stack(found, -1) @ (shares / shares.sum())
 
     # ---- how likely
 

@@ -87,6 +87,8 @@ class LatentSettings(TopographySettings):
     lead: tuple[Annotated[int, Field(ge=0, le=64)], ...] = (0,)
     """Frames ahead that are decoded from a roll of the latents; 0 for the frame itself. More than one are learnt side
     by side."""
+    lead_shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """How much each lead counts, in any unit; all alike where empty."""
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -105,6 +107,12 @@ class LatentSettings(TopographySettings):
         if coherence is None:
             return []
         return [coherence.velocity(group, len(self.dimensions)) for group in range(coherence.groups)]
+
+    @model_validator(mode="after")
+    def _one_share_for_each_lead(self) -> LatentSettings:
+        if self.lead_shares and len(self.lead_shares) != len(self.lead):
+            raise ValueError(f"lead_shares: there are {len(self.lead_shares)} for {len(self.lead)} leads")
+        return self
 
     @model_validator(mode="after")
     def _advected(self) -> LatentSettings:
