@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test coverage types suite install docs bench lint clean
 
-demo: $(VENV)/.package  ## plant faults in a synthetic IMERG, find them, see rain in infrared: demo/report.html
+demo: $(VENV)/.package  ## plant faults in a synthetic IMERG, find them, see rain in infrared and in latents: demo/report.html
 	$(BIN)/ondee demo --out demo --keep --force
 
 test: $(STAMP)  ## lint, types, layers, tests

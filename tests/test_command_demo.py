@@ -11,14 +11,14 @@ from ondee.cli import main
 from ondee.command import demo
 from ondee.command.demo import world_of
 from ondee.errors import ConfigError
-from ondee.terminal import show_retrievals
+from ondee.terminal import show_forecast, show_retrievals
 from ondee.terminal.faults import outcome_words
 from ondee.validation.outcome import Outcome
 from ondee.world.faults import sizes
 
 
 def test_what_was_simulated_is_removed_and_results_stay(tmp_path):
-    for name in ("radar", "imerg", "validation", "infrared"):
+    for name in ("radar", "imerg", "validation", "infrared", "storm"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_text("a")
     (tmp_path / "report.html").write_text("")
@@ -28,10 +28,12 @@ def test_what_was_simulated_is_removed_and_results_stay(tmp_path):
 
 def test_without_torch_the_demo_goes_on_and_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert demo._retrieved(tmp_path, 4) is None and not any(tmp_path.iterdir())
-    console = Console(record=True, width=120, file=io.StringIO())
-    show_retrievals(None, console)
-    assert "pip install 'ondee[retrieval]'" in console.export_text()
+    assert demo._retrieved(tmp_path, 4) is None and demo._rolled(tmp_path, world_of()) is None
+    assert not any(tmp_path.iterdir())
+    for show in (show_retrievals, show_forecast):
+        console = Console(record=True, width=120, file=io.StringIO())
+        show(None, console)
+        assert "pip install 'ondee[retrieval]'" in console.export_text()
 
 
 def test_the_terminal_says_how_many_faults_were_found_and_where_to_read_on():
@@ -62,6 +64,19 @@ def test_the_terminal_shows_every_estimate():
     assert "4 moments of an event that no model has seen, over 256 km; 1 member of the flow" in lines[0]
     assert lines[2].split() == ["unet", "0.52", "0.40", "0.90", "0.30", "1", "0.01"]
     assert lines[3].split() == ["ddpm", "–", "0.30", "1.20", "1.40", "500", "5.00"]
+
+
+def test_the_terminal_tells_of_the_storm_and_json_holds_its_numbers():
+    numbers = xr.Dataset(
+        {"reconstructed": 0.83, "rolled": ("lead", [0.7, 0.61]), "persistent": ("lead", [0.77, np.nan])},
+        coords={"lead": [10, 30]},
+    )
+    console = Console(record=True, width=300, file=io.StringIO())
+    show_forecast(numbers, console)
+    text = console.export_text()
+    assert "one storm, which proves nothing" in text and "0.83" in text and "30 min ahead 0.61 and undefined" in text
+    plain = demo.Demo(Path("demo/report.html"), (), 20, None, numbers).as_dict()
+    assert plain["retrieved"] is None and plain["forecast"]["variables"]["persistent"]["values"] == [0.77, None]
 
 
 def test_results_are_not_replaced_unasked(tmp_path, capsys):
@@ -111,3 +126,9 @@ def test_each_fault_has_a_sentence(one, words):
     assert outcome_words(one).startswith(words)
     missed = re.search("misses what was planted", outcome_words(one))
     assert bool(missed) == (not one.held)
+
+
+def test_the_largest_demo_is_a_world_and_a_larger_one_is_refused():
+    assert world_of(1800).domain.sides[0] == 1800
+    with pytest.raises(ConfigError, match="1802 km"):
+        world_of(1802)

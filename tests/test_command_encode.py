@@ -131,7 +131,8 @@ def test_latents_are_those_of_the_model_and_say_where_they_lie(tvae, encoded, fi
     window = torch.from_numpy(rain()[5:9, 17:33, 1:17])[None, :, None]
     with torch.no_grad():
         law, t = model.encode(window), model.latents(window)
-    for name, wanted in {**vars(law), "topographic_latent": t}.items():
+    told = {name: values for name, values in vars(law).items() if values is not None}
+    for name, wanted in {**told, "topographic_latent": t}.items():
         close(data[name].isel(sequence=1, tile_y=1, tile_x=0).values, wanted[0])
     assert data["tile_x"].values.tolist() == [18_000, 50_000, 82_000] and data["tile_y"].values[0] == -18_000
     assert data["speed"].values.tolist() == [0, 0, 1, 1]

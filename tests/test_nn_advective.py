@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 
+from ondee.encoding.traversal import _rows, _turned
 from ondee.generative.noise import Noise
 from ondee.nn.advective import WAVES, AdvectiveDecoder, _displaced
 from ondee.topographic.model import TopographicVAE
@@ -110,7 +111,21 @@ def test_the_linear_path_gives_back_what_its_components_span():
     basis = torch.linalg.qr(torch.randn(64, 5)).Q.T
     parts.begin(torch.zeros(64), basis, torch.tensor([3.0, 2.0, 1.0, 0.5, 0.2]))
     spanned = (torch.randn(7, 5) @ basis).reshape(7, 1, 8, 8)
-    assert torch.allclose(parts.anomaly(parts.latents(spanned)), spanned, atol=1e-5)
+    whole = torch.ones(7, 1, 8, 8)
+    assert torch.allclose(parts.anomaly(parts.latents(spanned, whole)), spanned, atol=1e-5)
+
+
+@torch.no_grad()
+def test_missing_pixels_are_taken_from_the_components():
+    parts = AdvectiveDecoder((8, 8), 5, 3, 2).components.eval()
+    parts.begin(torch.zeros(64), torch.linalg.qr(torch.randn(64, 5)).Q.T, torch.ones(5))
+    spanned = parts.anomaly(torch.randn(7, 5))
+    there = torch.ones(7, 1, 8, 8)
+    there[:, :, :2, :3] = 0
+    found = parts.latents(torch.where(there > 0, spanned, 99.0), there)
+    first = parts.latents(spanned * there, torch.ones_like(there))
+    apart = [(parts.anomaly(entry) - spanned).abs().mean() for entry in (found, first)]
+    assert apart[0] < 0.2 * apart[1]
 
 
 def test_every_parameter_is_learnt_and_missing_pixels_leave_gradients_finite():
@@ -169,3 +184,19 @@ def test_the_waves_have_the_pitch_of_the_displacement():
 def test_settings_that_cannot_be_advected_are_refused(wrong):
     with pytest.raises(ValidationError):
         LatentSettings.model_validate({**TOLD, **wrong})
+
+
+@torch.no_grad()
+def test_a_figure_rolls_capsules_of_one_speed_together_and_lets_waves_go_on():
+    made = model(capsules=12, coherence={**TOLD["coherence"], "speeds": (0, 0, 1)})
+    law = made.encode(moving(1, 2))
+    rows = _rows(made, law)
+    assert [(name, capsules) for name, capsules in rows] == [
+        ("capsules 0–7\nspeed 0", list(range(8))),
+        ("capsules 8–11\nspeed 1", [8, 9, 10, 11]),
+    ]
+    latents = made.topography.expected(law.z_mean, law.squares())[0, 4]
+    turned = _turned(made.topography, latents, rows[1][1], 3)
+    assert torch.equal(turned, made.topography.roll(latents, 3))
+    assert turned[8:, 0].abs().sum() > 1  # not the empty place of an open end
+    assert torch.equal(_turned(made.topography, latents, rows[0][1], 2)[8:], latents[8:])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ondee.command.demo import SETTINGS, world_of
+from ondee.command.storm import LEADS
 from ondee.validation.result import read_validation
 from ondee.world.faults import sizes
 
@@ -74,6 +75,17 @@ def test_the_page_of_the_demo_shows_rain_from_infrared(place, told):
     evaluations = numbers["variables"]["evaluations"]["values"]
     assert evaluations[:3] == [1, 500, 7] and evaluations[3] == 7 * numbers["attributes"]["members"]
     assert numbers["attributes"]["moments"] >= 4
+
+
+def test_the_page_of_the_demo_shows_a_storm_in_latents(place, told):
+    text = (place / "demo/report.html").read_text(encoding="utf-8")
+    assert text.count('<section id="latents">') == 1 and '<a href="#latents">latents of rain</a>' in text
+    assert text.index('id="retrieval"') < text.index('id="latents"') < text.index('id="blind"')
+    numbers = told["forecast"]
+    assert numbers["coordinates"]["lead"] == list(LEADS) and numbers["attributes"]["run"] == "rain"
+    values = {name: numbers["variables"][name]["values"] for name in ("reconstructed", "rolled", "persistent")}
+    assert 0 < values["reconstructed"] <= 1 and all(0 <= skill <= 1 for skill in values["rolled"])
+    assert f"last frame left as it is {values['persistent'][0]:.2f}" in text
 
 
 def test_python_runs_as_it_stands(place):

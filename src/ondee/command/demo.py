@@ -1,6 +1,6 @@
 """The work of ``ondee demo``: stormy afternoons with three planted faults, and a validation that has to find them.
 
-Then one more event, seen in the infrared by models that ondee ships.
+Then one more event, seen in the infrared by models that ondee ships, and a storm of the afternoons in latents.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import yaml
 from ondee.building import build
 from ondee.command.plain import as_dict
 from ondee.command.scene import MODELS, Scene, retrieved_scene
+from ondee.command.storm import Storm, rolled_storm, wettest_day
 from ondee.errors import ConfigError
 from ondee.output import check_target, disk_errors
+from ondee.store import Store
 from ondee.validation.inputs import Sides
 from ondee.validation.outcome import Outcome, outcomes
 from ondee.validation.run import validate
@@ -39,7 +41,8 @@ _FACTOR, _CELLS, _MINUTES = 1.5, 1.0, 10.0
 SETTINGS = Settings(minutes=(0, 10, 20, 30), cases=24)
 """Of the validation: a dozen passes a sensor fill three classes of the minute, not six."""
 _SCENE = "infrared"
-_ARCHIVE = ("radar", "imerg", "events", "truth.zarr", "truth.yaml", _SCENE)
+_STORM = "storm"
+_ARCHIVE = ("radar", "imerg", "events", "truth.zarr", "truth.yaml", _SCENE, _STORM)
 _RESULTS = ("world.yaml", "half-hours.yaml", "half-hours.zarr", "validation", "report.html")
 
 
@@ -58,18 +61,22 @@ class Demo:
     retrieved
         Numbers of the retrievals from infrared, as of :class:`ondee.command.scene.Scene`; None where torch is not
         installed.
+    forecast
+        Numbers of the storm, as of :class:`ondee.command.storm.Storm`; None where torch is not installed.
     """
 
     report: Path
     outcomes: tuple[Outcome, ...]
     quiet: int
     retrieved: xr.Dataset | None
+    forecast: xr.Dataset | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, which JSON can hold."""
         told = [asdict(one) | {"right": one.right} for one in self.outcomes]
-        retrieved = None if self.retrieved is None else as_dict(self.retrieved)
-        return {"report": str(self.report), "outcomes": told, "quiet": self.quiet, "retrieved": retrieved}
+        held = {"retrieved": self.retrieved, "forecast": self.forecast}
+        plain = {name: None if numbers is None else as_dict(numbers) for name, numbers in held.items()}
+        return {"report": str(self.report), "outcomes": told, "quiet": self.quiet, **plain}
 
 
 def world_of(size: int = 256, seed: int = 1) -> World:
@@ -87,9 +94,9 @@ def world_of(size: int = 256, seed: int = 1) -> World:
     ConfigError
         If size or seed cannot be used.
     """
-    if not (160 <= size <= 2000 and size % 2 == 0):
+    if not (160 <= size <= 1800 and size % 2 == 0):
         raise ConfigError(
-            f"a demo of {size} km cannot be made", where="--size", fix="use an even number from 160 to 2000"
+            f"a demo of {size} km cannot be made", where="--size", fix="use an even number from 160 to 1800"
         )
     if not 0 <= seed < 2**32:
         raise ConfigError(f"the seed is {seed}", where="--seed", fix="use a whole number from 0 to 4294967295")
@@ -124,7 +131,8 @@ def demo(
 ) -> Demo:
     """Make the world, build a store of it, validate, report, and compare what was found with what was planted.
 
-    The report also shows rain that the shipped models see in the infrared of another event, where torch is installed.
+    The report also shows rain that the shipped models see in the infrared of another event, and a storm of the wettest
+    afternoon in the latents of another shipped model, where torch is installed.
 
     Parameters
     ----------
@@ -135,8 +143,8 @@ def demo(
     workers
         Processes; no result depends on them.
     keep
-        Keep the archive (``radar/``, ``imerg/``, truth) and the event in ``infrared/``, about 60 MB, which are
-        removed otherwise.
+        Keep the archive (``radar/``, ``imerg/``, truth), the event in ``infrared/`` and the store in ``storm/``, about
+        60 MB, which are removed otherwise.
     force
         Replace the results of an earlier demo.
 
@@ -147,6 +155,7 @@ def demo(
     StoreError
         If the disk refuses.
     """
+    from ondee.report.latent import latent_section
     from ondee.report.retrieval import retrieval_section
     from ondee.report.validation import write_validation_report
 
@@ -164,14 +173,17 @@ def demo(
     planted = sizes(world.planted)
     seen = _retrieved(out, seed)
     section = retrieval_section(seen.scene, seen.numbers) if seen is not None else retrieval_section(None)
+    storm = _rolled(out, world)
+    latents = latent_section(storm.storm, storm.numbers) if storm is not None else latent_section(None)
     target = check_target(out / "report.html", (".html",), force=True)
-    write_validation_report(found, target, planted=planted, retrieval=section, force=True)
+    write_validation_report(found, target, planted=planted, retrieval=section, latents=latents, force=True)
     if not keep:
         _forget(out, _ARCHIVE)
     every = list(outcomes(found.groups["sensors"], planted))
     told = tuple(one for one in every if one.planted is not None or one.verdict == "found")
     told = tuple(sorted(told, key=lambda one: one.planted is None))
-    return Demo(out / "report.html", told, len(every) - len(told), seen.numbers if seen is not None else None)
+    retrieved, forecast = (None if one is None else one.numbers for one in (seen, storm))
+    return Demo(out / "report.html", told, len(every) - len(told), retrieved, forecast)
 
 
 def show(found: Demo, console: Console) -> None:
@@ -184,20 +196,33 @@ def show(found: Demo, console: Console) -> None:
     console
         Where to print.
     """
-    from ondee.terminal import show_outcomes, show_retrievals
+    from ondee.terminal import show_forecast, show_outcomes, show_retrievals
 
     show_outcomes(found.outcomes, found.quiet, console)
     console.print()
     show_retrievals(found.retrieved, console)
-    told = f"\nOpen {found.report}: maps, sensors by minute, half hour by half hour, rain from infrared."
+    show_forecast(found.forecast, console)
+    told = (
+        f"\nOpen {found.report}: maps, sensors by minute, half hour by half hour, rain from infrared, latents of rain."
+    )
     console.print(told, highlight=False, soft_wrap=True)
+
+
+def _has_torch() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("torch", "safetensors"))
 
 
 def _retrieved(out: Path, seed: int) -> Scene | None:
     """Let the shipped models retrieve an event of their own; None where torch is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "safetensors")):
+    return retrieved_scene(out / _SCENE, seed=seed, models=MODELS) if _has_torch() else None
+
+
+def _rolled(out: Path, world: World) -> Storm | None:
+    """Let the shipped model of rain roll the wettest storm on; None where torch is not installed."""
+    if not _has_torch():
         return None
-    return retrieved_scene(out / _SCENE, seed=seed, models=MODELS)
+    day = wettest_day(Store(out / "half-hours.zarr"))
+    return rolled_storm(out / _STORM, out / "radar" / day.replace("-", ""), world, day)
 
 
 def _store(world: World) -> dict[str, Any]:

@@ -149,17 +149,24 @@ def _rows(model: TopographicVAE, law: Posterior) -> list[tuple[str, list[int]]]:
     each = [f"capsule {n}\n{_speed(speeds[n // size])}" for n in range(topography.capsules)]
     if topography.capsules <= _ROWS:
         return [(name, [n]) for n, name in enumerate(each)]
-    if len(speeds) > 1:
-        groups = [list(range(group * size, (group + 1) * size)) for group in range(len(speeds))]
-        named = [
-            f"capsules {group[0]}–{group[-1]}\n{_speed(speed)}" for group, speed in zip(groups, speeds, strict=True)
-        ]
-        return list(zip(named, groups, strict=True))[:_ROWS]
+    if len(set(speeds)) > 1:
+        alike: dict[tuple[float, ...], list[int]] = {}
+        for capsule in range(topography.capsules):
+            alike.setdefault(speeds[capsule // size], []).append(capsule)
+        return [(f"{_listed(group)}\n{_speed(speed)}", group) for speed, group in alike.items()][:_ROWS]
     nats = sum(entry.sum((0, 1, 3)) for entry in law.divergence().values())
     assert isinstance(nats, Tensor)
     used = sorted(nats.argsort(descending=True)[: _ROWS - 1].tolist())
     everything = (f"all {topography.capsules}\n{_speed(speeds[0])}", list(range(topography.capsules)))
     return [everything, *((each[n], [n]) for n in used)]
+
+
+def _listed(capsules: Sequence[int]) -> str:
+    """Numbers of capsules, in words."""
+    first, last = capsules[0], capsules[-1]
+    if last - first + 1 == len(capsules):
+        return f"capsules {first}–{last}" if len(capsules) > 1 else f"capsule {first}"
+    return f"{len(capsules)} capsules"
 
 
 def _speed(velocity: tuple[float, ...]) -> str:
@@ -168,7 +175,11 @@ def _speed(velocity: tuple[float, ...]) -> str:
 
 
 def _turned(topography: Topography, latents: Tensor, capsules: list[int], places: int) -> Tensor:
-    """Latents ``(C, D)`` with some capsules rolled by whole places; at an open end the prior's centre comes in."""
+    """Latents ``(C, D)`` with some capsules rolled by whole places: waves go on, else the prior's centre comes in."""
+    if topography.settings.entering == "wave" and any(_moves(topography, capsules[0])):
+        made = latents.clone()
+        made[capsules] = topography.roll(latents, places / max(map(abs, _moves(topography, capsules[0]))))[capsules]
+        return made
     coherence, dimensions = topography.settings.coherence, topography.settings.dimensions
     is_open = coherence is not None and coherence.capsule == "open"
     chosen = latents[capsules]
@@ -181,10 +192,15 @@ def _turned(topography: Topography, latents: Tensor, capsules: list[int], places
     return made
 
 
+def _moves(topography: Topography, capsule: int) -> tuple[float, ...]:
+    """Velocity of a capsule, places a frame."""
+    velocities = topography.velocities()
+    return velocities[capsule * len(velocities) // topography.capsules]
+
+
 def _along(topography: Topography, capsule: int, places: int) -> tuple[float, ...]:
     """Whole places along each axis: those of a torus along the way that the capsule moves, or its last axis."""
-    velocities = topography.velocities()
-    velocity = np.array(velocities[capsule * len(velocities) // topography.capsules])
+    velocity = np.array(_moves(topography, capsule))
     largest = np.abs(velocity).max()
     if len(velocity) == 1 or not largest:
         return (0.0,) * (len(velocity) - 1) + (float(places),)

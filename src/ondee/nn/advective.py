@@ -30,6 +30,8 @@ _REACH = 4
 _FEATURES = 8
 _LEAST = 1e-3
 """Least variance of what is seen at which a motion is looked for."""
+_ROUNDS = 20
+"""Rounds in which missing pixels are taken from the components."""
 _COARSE = 4
 """Side of the grid on which motion is told."""
 WAVES = 4
@@ -82,9 +84,19 @@ class Components(nn.Module):
         self.basis.copy_(basis)
         self.scale.copy_(scale)
 
-    def latents(self, anomaly: Tensor) -> Tensor:
-        """``(N, 1, H, W)`` less the mean to ``(N, latents)``."""
-        return functional.linear(anomaly.flatten(1), self.basis) / self.scale.clamp(min=1e-3)
+    def latents(self, anomaly: Tensor, there: Tensor) -> Tensor:
+        """``(N, 1, H, W)`` less the mean, and where it was observed, to ``(N, latents)``.
+
+        What is missing is taken from the components themselves, from the mean in some rounds.
+        """
+        scale = self.scale.clamp(min=1e-3)
+        filled = there * anomaly
+        made = functional.linear(filled.flatten(1), self.basis) / scale
+        if not self.training:  # windows that are learnt from are mostly whole
+            for _ in range(_ROUNDS if bool((there < 1).any()) else 0):
+                filled = torch.where(there > 0, anomaly, self.anomaly(made))
+                made = functional.linear(filled.flatten(1), self.basis) / scale
+        return made
 
     def anomaly(self, latents: Tensor) -> Tensor:
         """``(N, latents)`` to ``(N, 1, H, W)`` less the mean."""
@@ -131,7 +143,7 @@ class AdvectiveEncoder(nn.Module):
         each = frames.flatten(0, 1)
         level, wet, there = each.chunk(3, dim=1)
         components = self._path[0]
-        linear = components.latents(there * (level + _DRY * (1 - wet) - components.mean))
+        linear = components.latents(level + _DRY * (1 - wet) - components.mean, there)
         rain = self.trunk(each)
         waves = self._waves(self.velocity(frames)).flatten(0, 1)
         made = []

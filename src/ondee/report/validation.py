@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ondee.plot.heat import heat_of, printed
 from ondee.plot.style import Style, encoded_all, styled
 from ondee.report.exhibits import exhibits
 from ondee.report.gallery import Picture, level_of
+from ondee.report.latent import LATENT_ANCHOR, LATENT_HEADING
 from ondee.report.opening import citations, header, title_of
 from ondee.report.parts import blindness, definitions, document, image, is_told, section, table, told
 from ondee.report.retrieval import ANCHOR, HEADING
@@ -73,6 +74,7 @@ def write_validation_report(
     figures: str | Path | None = None,
     planted: Planted | None = None,
     retrieval: str = "",
+    latents: str = "",
     style: Style = "paper",
     force: bool = False,
 ) -> Path:
@@ -92,6 +94,8 @@ def write_validation_report(
         True size of each fault by sensor and kind, where the truth is known: the page then says what was planted.
     retrieval
         Section on retrievals from :func:`ondee.report.retrieval.retrieval_section`; none where empty.
+    latents
+        Section on latents of rain from :func:`ondee.report.latent.latent_section`; none where empty.
     style
         ``paper`` or ``screen``: how the figures look.
     force
@@ -113,7 +117,7 @@ def write_validation_report(
     folder = Path(figures) if figures is not None else target.parent / "figures"
     with styled(style):
         drawn = _drawn(made, folder, target.parent, planted, style, force)
-        text = _page(made.groups, made.facts, drawn, planted, retrieval, style)
+        text = _page(made.groups, made.facts, drawn, planted, {ANCHOR: retrieval, LATENT_ANCHOR: latents}, style)
     with whole(target, force=force) as draft:
         draft.write_text(text, encoding="utf-8")
     return target
@@ -159,10 +163,11 @@ def _page(
     facts: Mapping[str, Any],
     drawn: Mapping[str, Sequence[str]],
     planted: Planted | None,
-    retrieval: str,
+    models: Mapping[str, str],
     style: Style,
 ) -> str:
-    """Put the page together."""
+    """Put the page together; `models` holds ready sections on what trained models do, by their anchors."""
+    more = {anchor: text for anchor, text in models.items() if text}
     sections = {name: list(parts) for name, parts in drawn.items()}
     minutes = _minutes(groups)
     if minutes:
@@ -170,24 +175,25 @@ def _page(
     if "cases" in groups and groups["cases"].sizes.get("time", 0):
         sections["half-hours"] = [_slider(groups["cases"])]
     entries = judged(groups)
-    body = [header(facts, groups, _links([name for name, _ in _HEADINGS if name in sections], bool(retrieval)))]
+    body = [header(facts, groups, _links([name for name, _ in _HEADINGS if name in sections], more))]
     truth = truth_words(groups, planted) if planted is not None else ""
     body.append(section("summary", "Summary", _summary(summary(groups), truth)))
     verdicts = (_verdicts(entries, facts, planted) if entries else "") + "\n".join(sections.get("faults", []))
     if verdicts:
         body.append(section("verdicts", "Verdicts", verdicts))
     body += [section(name, words, "\n".join(sections[name])) for name, words in _HEADINGS if name in sections]
-    body += [retrieval] if retrieval else []
+    body += more.values()
     body.append(section("blind", "What each score does not see", _blind(_scores(groups))))
     body.append(section("data", "How to cite the data", citations(facts)))
     body.append(section("settings", "Settings and provenance", definitions(_SETTINGS, _flat(facts))))
     return document(title_of(facts), body, style, script=script() if "half-hours" in sections else "")
 
 
-def _links(held: Sequence[str], retrieval: bool) -> dict[str, str]:
+def _links(held: Sequence[str], models: Iterable[str]) -> dict[str, str]:
     """Anchors of the page and their words."""
     names = {"verdicts": "verdicts", **{name: words.lower() for name, words in _HEADINGS if name in held}}
-    names |= {ANCHOR: HEADING.lower()} if retrieval else {}
+    headings = {ANCHOR: HEADING, LATENT_ANCHOR: LATENT_HEADING}
+    names |= {anchor: headings[anchor].lower() for anchor in models}
     return names | {"blind": "blind spots", "data": "data", "settings": "settings"}
 
 

@@ -2,6 +2,7 @@
 
 from ondee.terminal.blocks import block_map, coarse
 from ondee.terminal.faults import show_outcomes
+from ondee.terminal.latent import show_forecast
 from ondee.terminal.plan import show_plan
 from ondee.terminal.retrieval import show_retrievals
 from ondee.terminal.tables import show_build, show_floor, show_survey
@@ -12,6 +13,7 @@ __all__ = [
     "coarse",
     "show_build",
     "show_floor",
+    "show_forecast",
     "show_outcomes",
     "show_plan",
     "show_retrievals",

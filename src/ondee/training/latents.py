@@ -299,7 +299,7 @@ class LatentMaterial(Material):
 
     def origin(self) -> dict[str, Any]:
         """Where digits or stores lay."""
-        return {"data_folder": self.config.data or "", "stores": list(self.config.stores)}
+        return {"data_folder": self.config.data or "", "stores": [Path(store).name for store in self.config.stores]}
 
     def save(self, folder: Path, model: TopographicVAE, about: Mapping[str, Any]) -> None:
         """Write the run."""
