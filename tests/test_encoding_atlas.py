@@ -11,7 +11,7 @@ from fields import radar
 from ondee import run
 from ondee.cli import main
 from ondee.command.encode import atlas, show
-from ondee.encoding.atlas import CELLS, Atlas, components, facts_of, nearest
+from ondee.encoding.atlas import CELLS, Atlas, components, facts_of, moves_rain, nearest
 from ondee.encoding.atlas import atlas as laid_out
 from ondee.encoding.tiling import Tiling
 from ondee.errors import ConfigError
@@ -85,6 +85,7 @@ def test_distances_of_the_latents_bound_those_in_the_plane_and_the_plane_holds_t
     model, frames = run.load_latent(tvae), np.delete(windows().reshape(-1, LENGTH, SIDE, SIDE), [0, 17], 0)
     with torch.no_grad():
         latents = model.latents(torch.from_numpy(frames)[:, :, None])[:, 1].flatten(1).double().numpy()
+    latents = latents * moves_rain(model, latents)
     centred = latents - latents.mean(0)
     spread, _ = np.linalg.eigh(centred.T @ centred)
     np.testing.assert_allclose((found.places**2).sum(0), spread[::-1][:2], rtol=1e-4)
@@ -92,6 +93,19 @@ def test_distances_of_the_latents_bound_those_in_the_plane_and_the_plane_holds_t
     assert 1 > found.shares[0] > found.shares[1] > 0
     far, near = (np.linalg.norm(a[:, None] - a[None], axis=-1) for a in (centred, found.places))
     assert (near <= far + 1e-4).all()
+
+
+def test_a_latent_counts_by_what_it_does_to_the_rain_and_not_by_its_size(tvae):
+    model = run.load_latent(tvae)
+    latents = np.random.default_rng(0).standard_normal((9, model.topography.size))
+    with torch.no_grad():
+        model.decoder.first.weight[:, 1] = 0  # no longer heard
+    counted = moves_rain(model, latents)
+    assert counted[1] == 0 and (np.delete(counted, 1) > 0).all()
+    with torch.no_grad():
+        model.decoder.first.weight[:, 2] /= 8
+    larger = latents * np.where(np.arange(latents.shape[1]) == 2, 8, 1)
+    np.testing.assert_allclose(moves_rain(model, larger)[2] * 8, counted[2], rtol=1e-3)
 
 
 def test_axes_point_to_where_the_strongest_correlation_is_positive(found):

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ondee.encoding.encoder import OBSERVED, Encoder, latents_of
 from ondee.errors import ConfigError
 from ondee.progress import track
+from ondee.topographic.model import TopographicVAE
 from ondee.units import WET
 
-__all__ = ["CELLS", "FACTS", "Atlas", "atlas", "components", "facts_of", "nearest"]
+__all__ = ["CELLS", "FACTS", "Atlas", "atlas", "components", "facts_of", "moves_rain", "nearest"]
 
 CELLS = (8, 6)
 """Cells along the first component and along the second."""
@@ -76,6 +78,8 @@ class Atlas:
 def atlas(run: str | Path, radar: str | Path, **chosen: Any) -> Atlas:
     """Lay the middle frames of all sequences and windows of a radar out by their topographic latents.
 
+    Each latent counts by how much it changes the decoded rain.
+
     A frame is taken if half of it and of its sequence was observed, and 1 % of what was observed is wet. An axis points
     to where its strongest correlation is positive.
 
@@ -97,7 +101,7 @@ def atlas(run: str | Path, radar: str | Path, **chosen: Any) -> Atlas:
     """
     encoder = Encoder(run, radar, **chosen)
     latents, facts, origins = _frames(encoder)
-    places, shares = components(latents)
+    places, shares = components(latents * moves_rain(encoder.model, latents))
     found = [_correlations(axis, facts) for axis in places.T]
     signs = np.array([_sign(entry) for entry in found])
     first, second = (_turned(entry, sign) for entry, sign in zip(found, signs, strict=True))
@@ -116,6 +120,34 @@ def atlas(run: str | Path, radar: str | Path, **chosen: Any) -> Atlas:
         product=encoder.radar.product,
         run=encoder.name,
     )
+
+
+@torch.inference_mode()
+def moves_rain(model: TopographicVAE, latents: Floats, count: int = 6) -> Floats:
+    """How much each latent changes the decoded rain, per unit of the latent: root mean square of log(1 + R), ``(d,)``.
+
+    Latents have sizes of their own, which say nothing of what they do; so they can be compared.
+
+    Parameters
+    ----------
+    model
+        Of rain.
+    latents
+        ``(n, d)``; each is moved by its standard deviation.
+    count
+        Frames, evenly from all, at which that is done.
+    """
+    chosen = latents[np.linspace(0, len(latents) - 1, min(count, len(latents))).astype(int)]
+    sizes = latents.std(0)
+    found = np.zeros(latents.shape[1])
+    shape = (-1, model.topography.capsules, model.topography.places)
+    for start in chosen:
+        moved = np.concatenate([start[None], start + np.diag(sizes)]).astype(np.float32).reshape(shape)
+        parts = torch.split(torch.from_numpy(moved), 64)
+        rain = torch.cat([model.likelihood.median(model.decode(part)) for part in parts])
+        level = torch.log1p(rain.clamp(max=200))
+        found += (level[1:] - level[:1]).square().flatten(1).mean(1).double().numpy() / len(chosen)
+    return np.asarray(np.sqrt(found) / np.maximum(sizes, 1e-9))
 
 
 def components(latents: Floats) -> tuple[Floats, tuple[float, float]]:
