@@ -158,6 +158,14 @@ def test_later_frames_change_nothing_before_them():
 
 
 @torch.no_grad()
+def test_a_single_frame_has_rain_and_no_motion():
+    made = model()
+    latents = made.latents(moving(1, 2)[:, :1])
+    assert latents.shape == (1, 1, 6, 9)
+    assert made.decoder.passed(latents.flatten(2)[:, 0])[0].tolist() == pytest.approx([0, 0, 0], abs=0.01)
+
+
+@torch.no_grad()
 def test_the_waves_have_the_pitch_of_the_displacement():
     made = model()
     law = made.encode(moving(0, 2, frames=10))

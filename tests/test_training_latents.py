@@ -363,6 +363,11 @@ def test_the_network_that_carries_rain_along_begins_with_the_components_of_its_r
     assert torch.equal(loaded.decoder.components.basis, loaded.encoder._path[0].basis)
 
 
+def test_the_network_that_carries_rain_along_takes_sides_of_eight_pixels(rainy):
+    with pytest.raises(ValueError, match="multiple of 8, not 20"):
+        rain(rainy, settings=ADVECTIVE, side=20)
+
+
 def test_the_weight_of_the_divergence_is_that_of_the_configuration(rainy):
     parts = {}
     for weight in (0.25, 1.0):

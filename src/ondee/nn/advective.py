@@ -168,6 +168,8 @@ class AdvectiveEncoder(nn.Module):
         mended by a small network. 0 of the first frame. `frames` are ``(B, S, 3, H, W)``.
         """
         batch, length = frames.shape[:2]
+        if length == 1:
+            return frames.new_zeros(batch, 1, 2)
         half = functional.avg_pool2d(frames.flatten(0, 1), 2)
         found = torch.tanh(self.seen(half[:, :2])).float()
         with torch.autocast(found.device.type, enabled=False):

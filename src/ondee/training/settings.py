@@ -218,6 +218,8 @@ class LatentConfig(LearningConfig):
             raise ValueError("stores: they are of rain alone")
         if self.shares and len(self.shares) != len(self.stores):
             raise ValueError(f"shares: there are {len(self.shares)} for {len(self.stores)} stores")
+        if self.settings.network == "advective" and self.side % 8:
+            raise ValueError(f"side: the advective network takes a multiple of 8, not {self.side}")
         if (self.sequences == "rain") == (self.settings.likelihood == "bernoulli"):
             raise ValueError("settings.likelihood: bernoulli is for grey values, the others are for rain")
         return self
