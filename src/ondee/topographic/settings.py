@@ -76,7 +76,8 @@ class LatentSettings(TopographySettings):
     one trunk for both; or, of rain alone, one that draws what capsules of speed 0 hold, displaced by a motion that is
     read off the others."""
     history: Annotated[int, Field(ge=0, le=16)] = 0
-    """Earlier frames of the sequence that an encoder sees beside each frame."""
+    """Earlier frames of the sequence that an encoder sees beside each frame; of the advective network the steps over
+    which it averages a velocity. Leads are learnt from frames that have as many before them."""
     widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
     """Of the layers between pixels and latents: multiples of the number of latents of a dense network, channels at
     1/2, 1/4 … of the resolution of a convolutional one. Empty for the usual ones, 3 and 2, or 32, 64, 128 and 128."""
