@@ -233,7 +233,7 @@ class LatentMaterial(Material):
     def optimiser(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay, or gradient descent with momentum; shift and biases do not decay."""
         if self.config.optimiser == "sgd":
-            return torch.optim.SGD(self._groups(), lr=self.config.rate, momentum=_MOMENTUM)
+            return torch.optim.SGD(self._groups(), lr=self.config.rate, momentum=_MOMENTUM, fused=self._fused())
         return super().optimiser()
 
     def decays(self, name: str, parameter: torch.nn.Parameter) -> bool:

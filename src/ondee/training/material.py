@@ -19,6 +19,8 @@ __all__ = ["JUDGED", "Material", "Numbers", "gather", "trained"]
 JUDGED = 2**40
 """Added to the numbers of validation samples, so that their noise is none of the training's."""
 _BETAS = (0.9, 0.99)
+_FUSED = ("cpu", "cuda")
+"""Devices on which PyTorch has optimisers of one pass."""
 
 
 class Material(ABC):
@@ -73,7 +75,11 @@ class Material(ABC):
 
     def optimiser(self) -> torch.optim.Optimizer:
         """AdamW, without decay of biases and scales."""
-        return torch.optim.AdamW(self._groups(), lr=self.config.rate, betas=_BETAS)
+        return torch.optim.AdamW(self._groups(), lr=self.config.rate, betas=_BETAS, fused=self._fused())
+
+    def _fused(self) -> bool | None:
+        """Whether all of a step of the optimiser is done in one pass over the weights; None where PyTorch decides."""
+        return True if all(entry.device.type in _FUSED for entry in self.model.parameters()) else None
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters that decay, and those that do not."""
