@@ -31,6 +31,7 @@ from ondee.topographic.coherence import Coherence
 from ondee.topographic.digits import digits_of
 from ondee.topographic.model import LatentSettings, TopographicVAE
 from ondee.topographic.sequences import ANGLES, HUES, SCALES, Digits
+from ondee.training.memory import keep_memory
 
 __all__ = ["ALIKE", "TARGETS", "Work", "copied", "differences", "main", "plain_frames", "plain_of", "rounds", "table"]
 
@@ -121,7 +122,7 @@ def _pairs(ours: TopographicVAE, plain: PlainVAE) -> Iterator[_Pair]:
     for one, other in zip(linear, convolved, strict=True):
         turned = isinstance(other, nn.ConvTranspose2d)
         yield _Pair(one.weight, other.weight, partial(_laid, shape=other.weight.shape, turned=turned))
-        bias = ours.decoder.bias if turned else one.bias
+        bias = ours.decoder.bias if one.bias is None else one.bias  # the last layer has one of each plane
         assert isinstance(bias, Tensor) and other.bias is not None
         yield _Pair(bias, other.bias, torch.flatten)
     yield _Pair(ours.topography.centre, plain.centre, torch.flatten)
@@ -190,7 +191,8 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 def _sides(digits: Digits, ours: TopographicVAE, plain: PlainVAE) -> dict[str, _Side]:
     descent, plain_descent = (
-        torch.optim.SGD(model.parameters(), lr=_RATE, momentum=_MOMENTUM) for model in (ours, plain)
+        torch.optim.SGD(model.parameters(), lr=_RATE, momentum=_MOMENTUM, fused=is_fused)
+        for model, is_fused in ((ours, True), (plain, None))
     )
 
     def step(frames: Tensor, work: Work) -> None:
@@ -336,6 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("TVAE.md"))
     given = parser.parse_args(typed)
     torch.set_num_threads(1)
+    keep_memory()  # as a training does; both are quicker for it
     torch.manual_seed(_SEED)
     if given.mnist is None:
         images = np.random.default_rng(_SEED).integers(0, 256, (256, 28, 28), np.uint8)

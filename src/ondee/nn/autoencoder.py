@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ondee.nn.products import Wide, product
+
 __all__ = ["ConvolutionalDecoder", "ConvolutionalEncoder", "DenseDecoder", "DenseEncoder", "Heads"]
 
 
@@ -63,19 +65,19 @@ class DenseDecoder(nn.Module):
         self.shape = shape
         widths = [latents, *(entry * latents for entry in hidden)]
         self.layers = nn.Sequential(_dense(widths), nn.ReLU()) if hidden else nn.Identity()
-        self.last = nn.Linear(widths[-1], math.prod(shape), bias=False)
+        self.last = Wide(widths[-1], math.prod(shape), bias=False)
         self.bias = nn.Parameter(torch.zeros(shape[0], 1, 1))  # one for a plane, as of a transposed convolution
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(N, latents)`` to ``(N, planes, H, W)``."""
-        made: Tensor = self.last(self.layers(latents))
-        return made.reshape(-1, *self.shape) + self.bias
+        made = product(self.layers(latents), self.last.weight, self.bias.expand(self.shape).flatten())
+        return made.reshape(-1, *self.shape)
 
 
 def _dense(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        layers += [Wide(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 

@@ -166,7 +166,7 @@ class TopographicVAE(nn.Module):
     def seen(self, frames: Tensor) -> Tensor:
         """Frames ``(…, channels, H, W)`` as an encoder sees them; what is missing is told as such."""
         if not self.likelihood.is_rain:
-            return torch.where(torch.isfinite(frames), frames, 0.0)
+            return torch.nan_to_num(frames, nan=0.0, posinf=0.0, neginf=0.0)
         there = torch.isfinite(frames)
         rain = torch.where(there, frames, 0.0)
         wet = rain >= WET

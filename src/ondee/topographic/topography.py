@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ondee.errors import ConfigError
+from ondee.nn.products import product
 from ondee.nn.waves import continued
 from ondee.topographic.coherence import Coherence
 from ondee.topographic.settings import TopographySettings
@@ -89,14 +90,11 @@ class Topography(nn.Module):
         span = 1 if self.settings.coherence is not None and self.settings.coherence.frames == 1 else frames
         weights = self._weights(span, squares)
         groups, size = len(weights), weights.shape[-1]
-        laid = (
-            squares.reshape(-1, span, self.capsules, self.places)
-            .transpose(1, 2)
-            .reshape(-1, groups, self.capsules // groups, size)
-        )
-        summed = torch.matmul(laid, weights.transpose(-1, -2))
-        back = summed.reshape(-1, self.capsules, span, self.places).transpose(1, 2)
-        return back.reshape(batch, frames, self.capsules, self.places)
+        each = self.capsules // groups
+        laid = squares.reshape(-1, span, groups, each, self.places).permute(2, 0, 3, 1, 4).reshape(groups, -1, size)
+        summed = torch.stack([product(*pair) for pair in zip(laid, weights, strict=True)])
+        summed = summed.reshape(groups, -1, each, span, self.places)
+        return summed.permute(1, 3, 0, 2, 4).reshape(batch, frames, self.capsules, self.places)
 
     def forward(self, z: Tensor, u: Tensor | None = None) -> Tensor:
         """Topographic latents ``(B, S, C, D)`` of z and u of that shape; u is not needed where t = z."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ondee.training.material import Material, gather, trained
+from ondee.training.memory import keep_memory
 from ondee.training.session import Devices, checked, precision_of
 from ondee.training.settings import LearningConfig
 
@@ -33,6 +34,7 @@ def estimate(config: LearningConfig, on: Devices | None = None) -> dict[str, Any
     """
     on = checked(on or Devices(), config)
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    keep_memory()
     material = gather(config)
     gpu = on.accelerator != "cpu" and torch.cuda.is_available()
     model = material.model.to("cuda" if gpu else "cpu")

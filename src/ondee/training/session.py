@@ -27,6 +27,7 @@ from ondee.output import disk_errors, locked
 from ondee.training.diary import CHECKPOINT, Diary, Draw, checkpoint, metrics_of, require_state
 from ondee.training.lesson import Lesson
 from ondee.training.material import Material, gather, trained
+from ondee.training.memory import keep_memory
 from ondee.training.settings import LearningConfig, differences
 
 __all__ = ["Devices", "Trained", "checked", "precision_of", "quiet", "train"]
@@ -121,6 +122,7 @@ def train(
     folder = Path(out or config.run or "run")
     on = checked(on or Devices(), config)
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    keep_memory()
     if getattr(rank_zero_only, "rank", 0) != 0:
         _learn(gather(config), folder, on, None)
         return None
