@@ -3,8 +3,8 @@
 It is what :mod:`benchmarks.tvae` measures against, made from the description of the design: every frame of every
 sequence is turned, scaled and coloured by itself, with the general functions of kornia; layers are convolutions and
 transposed convolutions as large as the image; the sum over neighbours is a transposed convolution in three dimensions
-with a fixed kernel, of every capsule of every sequence by itself; laws are those of PyTorch's distributions.
-
+with a fixed kernel, of every capsule of every sequence by itself; laws are those of PyTorch's distributions, and each
+draw comes with its densities, which an estimate of the likelihood needs.
 
 References
 ----------
@@ -150,12 +150,13 @@ class PlainVAE(nn.Module):
         drawn, divergence = [], torch.zeros(())
         for encoder, noise in ((self.z_encoder, z_noise), (self.u_encoder, u_noise)):
             mean, log_variance = (part.reshape(shape) for part in encoder(flat).chunk(2, dim=1))
-            law = Normal(mean, torch.exp(0.5 * log_variance))
-            drawn.append(law.loc + law.scale * noise)
-            divergence = divergence + kl_divergence(law, Normal(0.0, 1.0)).sum()
-        z, u = drawn
+            law, prior = Normal(mean, torch.exp(0.5 * log_variance)), Normal(0.0, 1.0)
+            draw = law.loc + law.scale * noise
+            drawn.append((draw, law.log_prob(draw), prior.log_prob(draw)))  # type: ignore[no-untyped-call]
+            divergence = divergence + kl_divergence(law, prior).sum()
+        (z, *_), (u, *_) = drawn
         latents = (z + self.centre) / torch.sqrt(self.summed(u**2) + _SMALL)
         logits = self.decoder(latents.reshape(batch * length, math.prod(shape[2:]), 1, 1))
-        white = Bernoulli(probs=torch.sigmoid(logits), validate_args=False)  # grey values are none of its own
+        white = Bernoulli(torch.sigmoid(logits).clamp(0, 1), validate_args=False)  # grey values are none of its own
         missed = -white.log_prob(flat).sum()  # type: ignore[no-untyped-call]
         return logits.reshape(frames.shape), (missed + divergence) / (batch * length)

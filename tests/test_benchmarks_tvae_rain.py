@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from benchmarks import tvae_rain, tvae_scores
+from benchmarks import tvae_generated, tvae_rain, tvae_scores
 from benchmarks.tvae_rivals import Components, level_of, neighbourhood, optical_flow
 
 from moving import MOVE, field, make_store
@@ -137,3 +137,37 @@ def test_the_page_holds_reconstructions_rolls_and_forecasts(store, tmp_path, mon
     for row in (*rows, "tvae-rain, rolled", "tvae-rain, frozen", "tvae-rain, ceiling"):
         assert row in text, row
     assert "nan" not in text and text.count("<!-- rain -->") == 1
+
+    more = tmp_path / "G.md"
+    assert tvae_generated.main([str(tmp_path / "runs"), str(store.path), "--count", "12", "--out", str(more)]) == 0
+    text = more.read_text()
+    for row in ("| rain.zarr |", "| tvae-rain, median |", "| tvae-rain, drawn |", "after 360 min", "8 to 32 km, dB"):
+        assert row in text, row
+    assert text.count("<!-- generated -->") == 1
+
+
+def scored(sums, score):
+    return score({name: values[None] for name, values in sums.items()})[0]
+
+
+def test_what_lasts_and_what_is_fine_is_told():
+    rng = np.random.default_rng(3)
+    still = np.repeat(rng.gamma(0.5, 4.0, (1, 32, 32)), 12, 0).astype(np.float32)
+    new = rng.gamma(0.5, 4.0, (12, 32, 32)).astype(np.float32)
+    np.testing.assert_allclose(scored(tvae_generated.sums_of(still), tvae_generated._lasting), 1.0, atol=1e-6)
+    np.testing.assert_allclose(scored(tvae_generated.sums_of(new), tvae_generated._lasting), 0.0, atol=0.05)
+    smooth = np.stack([np.roll(np.cumsum(np.cumsum(frame, 0), 1) / 99, 5, 0) for frame in new])
+    fine, coarse = (scored(tvae_generated.sums_of(entry), tvae_generated._fine) for entry in (new, smooth))
+    assert fine[0] > fine[1] and coarse[0] < coarse[1]
+
+
+def test_quantiles_are_of_wet_pixels_and_missing_ones_count_for_nothing():
+    rain = np.full((8, 16, 16), 5.0, np.float32)
+    rain[:, :4], rain[:, 4:8] = 0.05, np.nan
+    sums = tvae_generated.sums_of(rain, 2.0)
+    assert sums["wet"] / sums["pixels"] == pytest.approx(2 / 3)
+    assert sums["rain"] / sums["pixels"] == pytest.approx((0.05 + 2 * 5) / 3)
+    assert scored(sums, tvae_generated._quantile(0.5)) == pytest.approx(5.0, rel=0.06)
+    assert sums["whole"] == 0 and np.isnan(
+        scored({**sums, "classes": 0 * sums["classes"]}, tvae_generated._quantile(0.5))
+    )

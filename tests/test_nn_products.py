@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ondee.nn.products import Wide, _suits
+from ondee.nn.products import Wide, _suits, product
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,3 +57,28 @@ def test_wide_layers_leave_to_pytorch_what_onednn_does_not_do():
     assert not _suits(exact, double.weight)
     assert torch.equal(double(exact), torch.nn.functional.linear(exact, double.weight, double.bias))
     assert layer(given[:0]).shape == (0, 500) and layer(given[None]).shape == (1, 48, 500)
+
+
+@onednn
+@pytest.mark.parametrize("laid", ["whole", "turned", "every other", "repeated"])
+@pytest.mark.parametrize("which", ["values", "weight", "bias"])
+def test_products_do_not_depend_on_how_numbers_lie_in_memory(which, laid):
+    draw = torch.Generator().manual_seed(5)
+    given = {"values": torch.randn(48, 700, generator=draw), "weight": torch.randn(500, 700, generator=draw)}
+    given["bias"] = torch.randn(500, generator=draw)
+    one = given[which]
+    ways = {
+        "whole": lambda: one,
+        "turned": lambda: one.mT.contiguous().mT if one.ndim > 1 else one,
+        "every other": lambda: torch.stack([one, torch.full_like(one, torch.nan)], -1)[..., 0],
+        "repeated": lambda: one[..., :1].expand(one.shape),
+    }
+    given[which] = ways[laid]().requires_grad_(laid != "repeated")
+    assert _suits(given["values"], given["weight"])
+    made = product(**given)
+    expected = torch.nn.functional.linear(*(entry.double() for entry in given.values()))
+    assert torch.allclose(made.double(), expected, rtol=1e-4, atol=1e-4)
+    if laid != "repeated":
+        plain = torch.autograd.grad(expected.square().sum(), given[which])[0]
+        found = torch.autograd.grad(made.square().sum(), given[which])[0]
+        assert torch.allclose(found, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))

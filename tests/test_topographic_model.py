@@ -559,3 +559,21 @@ def test_a_history_longer_than_the_sequence_is_empty_before_it():
     made = model(history=7)
     assert made._with_history(made.seen(grey(length=2))).shape == (3, 2, 8, 6, 5)
     assert made.latents(grey(length=2)).shape == (3, 2, 2, 4)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_latents_of_the_prior_have_the_law_of_student(frames):
+    made = model(coherence={"frames": frames, "width": 3}, centre=0.0)
+    latents = made.prior(5, Noise(1, keys=range(2000)))
+    assert latents.shape == (2000, 5, 2, 4)
+    neighbours = len(list(Coherence(frames=frames, width=3).offsets(0)))
+    one = latents[:, 2, 1, 3].detach().numpy() * math.sqrt(neighbours)
+    assert stats.kstest(one, stats.t(neighbours).cdf).pvalue > 0.01
+    assert stats.kstest(one, stats.norm.cdf).pvalue < 0.01
+
+
+def test_latents_of_the_prior_are_the_same_in_any_batch():
+    for made in (model(coherence=None), model(**CARRIED)):
+        many, one = (made.prior(5, Noise(1, keys=keys)) for keys in (range(4), [2]))
+        assert torch.allclose(many[2], one[0], rtol=1e-6) and not torch.equal(many[1], many[2])
+    assert torch.equal(made.topography.carried(many), many)

@@ -87,5 +87,7 @@ class _Product(torch.autograd.Function):
 
 
 def _made(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
+    if bias is not None:
+        bias = bias.contiguous()  # the operator reads it without its strides
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(values.contiguous(), weight, bias, "none", [], "")
     return made

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ondee.encoding import Atlas
 
-__all__ = ["draw_atlas", "draw_forecast", "draw_rolls", "draw_traversal"]
+__all__ = ["draw_atlas", "draw_forecast", "draw_places", "draw_rolls", "draw_traversal"]
 
 _FRAME = 9.0
 _ROWS = ("images", "reconstructed", "first one rolled")
@@ -49,6 +49,8 @@ _TALLEST = 15.0
 """Height of a row, millimetres."""
 _LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Kilometres of a scale bar."""
+_TORUS = 86.0
+"""Width of a torus, millimetres."""
 _THUMBNAIL = 16.0
 """Width of a cell of an atlas, millimetres."""
 _FILLED = 0.92
@@ -127,6 +129,38 @@ def _strip(frames: NDArray[Any]) -> NDArray[Any]:
     """Frames ``(S, H, W, channels)`` side by side, ``(H, S W)`` or ``(H, S W, 3)``."""
     beside = np.concatenate(list(frames), axis=1)
     return beside[..., 0] if beside.shape[-1] == 1 else beside.clip(0, 1)
+
+
+def draw_places(
+    images: Sequence[NDArray[Any]], names: Sequence[str], *, title: str = "", style: Style = "paper"
+) -> Figure:
+    """Draw an image for each place of a torus, one torus beside the other.
+
+    Parameters
+    ----------
+    images
+        For each torus the images that its places like, ``(rows, columns, H, W)``, 0 to 1.
+    names
+        Of the tori.
+    title
+        Above all.
+    style
+        ``paper`` or ``screen``.
+    """
+    size = _TORUS * enlarged(style)
+    rows, columns = images[0].shape[:2]
+    with styled(style):
+        figure = new_figure(len(images) * size, size * rows / columns + 16 * enlarged(style))
+        axes = figure.subplots(1, len(images), squeeze=False)[0]
+        for axis, each, name in zip(axes, images, names, strict=True):
+            axis.imshow(
+                np.concatenate([np.concatenate(list(row), axis=1) for row in each]), cmap="gray", vmin=0, vmax=1
+            )
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(name, loc="left")
+        if title:
+            figure.suptitle(title, x=0.02, ha="left")
+        return figure
 
 
 def draw_traversal(

@@ -219,6 +219,22 @@ class TopographicVAE(nn.Module):
         drawn = [noise.vectors(name + stream, count).reshape(shape).to(posterior.z_mean) for name in needed]
         return posterior.drawn(*(self.topography.carried(entry) for entry in drawn))
 
+    def prior(self, frames: int, noise: Noise) -> Tensor:
+        """Topographic latents of sequences that nothing was seen of, ``(B, S, C, D)``: one for each key of the noise.
+
+        Parameters
+        ----------
+        frames
+            Of a sequence, S.
+        noise
+            Keyed by sample; its members are not used.
+        """
+        shape = (len(noise.keys), frames, self.topography.capsules, self.topography.places)
+        names = ("z", "u") if self.topography.is_topographic else ("z",)
+        drawn = [noise.vectors(f"{name} of the prior", math.prod(shape[1:])).reshape(shape) for name in names]
+        made: Tensor = self.topography(*(self.topography.carried(entry) for entry in drawn))
+        return made
+
     def decode(self, latents: Tensor) -> Tensor:
         """Planes ``(…, channels planes, H, W)`` of topographic latents ``(…, C, D)``."""
         flat = latents.reshape(-1, self.topography.size)
