@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stride", type=int, default=6, help="frames from one case to the next")
     parser.add_argument("--known", type=int, help="frames that are known, and as many later ones; else as learnt")
     parser.add_argument("--name", default="rain", help="of the section")
+    parser.add_argument("--brief", action="store_true", help="one row for each run, without what it is beside")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("TVAE.md"))
     given = parser.parse_args(typed)
     torch.set_num_threads(1)
@@ -89,37 +90,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
     learnt = Windows([Store(path) for path in given.train], "train", frames=frames, side=side, seed=SEED)
     size = max(model.topography.size for model in models.values())
     components = [Components.of(learnt, count) for count in (*given.components, size)]
-    text = "\n".join(
-        [
-            page.head(
-                shlex.join(["python", "-m", "benchmarks.tvae_rain", *(_short(word) for word in typed)]),
-                {
-                    "split": f"{given.split} of {', '.join(store.path.name for store in stores)}",
-                    "cases": f"{len(cases)}, of {frames} known and {frames} later frames of {learnt.step} min on "
-                    f"{side} x {side} pixels of {learnt.cell[0]:g} km",
-                    "intervals": f"95%, blocks of one hour ({len({case.block for case in cases})} of them)",
-                    "fractions": f"windows of {SCALE} x {SCALE} pixels",
-                },
-            ),
-            "**Reconstruction** of the known frames",
-            "",
-            _reconstructions(models, components, cases),
-            "**Rolls** of posterior means, 1 less the distance to what is there over that of another guess",
-            "",
-            _rolls(models, cases, learnt.step),
-            "**Motion** of the next half hour",
-            "",
-            _motions(models, cases),
-            "**Forecasts**",
-            "",
-            _forecasts(models, cases, learnt.step),
-        ]
+    head = page.head(
+        shlex.join(["python", "-m", "benchmarks.tvae_rain", *(_short(word) for word in typed)]),
+        {
+            "split": f"{given.split} of {', '.join(store.path.name for store in stores)}",
+            "cases": f"{len(cases)}, of {frames} known and {frames} later frames of {learnt.step} min on "
+            f"{side} x {side} pixels of {learnt.cell[0]:g} km",
+            "intervals": f"95%, blocks of one hour ({len({case.block for case in cases})} of them)",
+            "fractions": f"windows of {SCALE} x {SCALE} pixels",
+        },
     )
+    told = _brief if given.brief else _whole
+    text = "\n".join([head, told(models, components, cases, learnt.step)])
     if not given.out.exists():
         given.out.write_text("# Topographic VAE, measured\n", encoding="utf-8")
     page.put(given.out, given.name, text)
     print(text)
     return 0
+
+
+def _whole(
+    models: Mapping[str, TopographicVAE], components: Sequence[Components], cases: Sequence[Case], step: int
+) -> str:
+    return "\n".join(
+        [
+            "**Reconstruction** of the known frames",
+            "",
+            _reconstructions(_reconstructed_by(models, components, cases)),
+            "**Rolls** of posterior means, 1 less the distance to what is there over that of another guess",
+            "",
+            _rolls(_rolled_by(models, cases), step),
+            "**Motion** of the next half hour",
+            "",
+            _motions(models, cases),
+            "**Forecasts**",
+            "",
+            _forecasts(_foretold_by(models, cases), step),
+        ]
+    )
+
+
+def _brief(
+    models: Mapping[str, TopographicVAE], components: Sequence[Components], cases: Sequence[Case], step: int
+) -> str:
+    """Reconstruction, skill of the roll, and forecasts by the roll, a row for each."""
+    known, rolls = _reconstructed_by(models, components, cases), _rolled_by(models, cases)
+    later = _foretold_by(models, cases)
+    rows = []
+    for name in known.methods:
+        row = [known.score(name, score) for score in (ratio("crps", "pixels"), fss, ratio("nats", "pixels"))]
+        skill: list[str] = ["–"] * 3
+        if name in models:
+            found = rolls.score(name, lambda sums: 1 - sums["moved"] / sums["stayed"])
+            skill = [spelt(found[:, place], 3, sign=True) for place in range(3)]
+        rows.append([name, *(spelt(values) for values in row), *skill])
+    heads = ["", "CRPS, mm/h", "FSS 1", "nats a pixel", *(f"roll skill, {lag * step} min" for lag in (1, 2, 3))]
+    leads = _leads(len(cases[0].rain) // 2)
+    chosen = [place for place, lead in enumerate(leads) if lead in (2, 6, 12)]
+    beside = []
+    for name in later.methods:
+        crps, fractions = (later.score(name, score) for score in (ratio("crps", "pixels"), fss))
+        if name.endswith(("rolled", "frozen")) or name in ("persistence", "optical flow"):
+            beside.append([name, *(spelt(one[:, place]) for one in (crps, fractions) for place in chosen)])
+    words = [f"{score}, {leads[place] * step} min" for score in ("CRPS, mm/h", "FSS 1") for place in chosen]
+    return "\n".join(
+        [
+            "*Reconstruction of the known frames, and skill of the roll beside latents left as they are*",
+            "",
+            page.table_of(heads, rows),
+            "",
+            "*Forecasts*",
+            "",
+            page.table_of(["", *words], beside),
+        ]
+    )
 
 
 def _short(word: str) -> str:
@@ -166,9 +210,9 @@ def _block(store: Store, one: Window) -> str:
 
 
 @torch.no_grad()
-def _reconstructions(
+def _reconstructed_by(
     models: Mapping[str, TopographicVAE], components: Sequence[Components], cases: Sequence[Case]
-) -> str:
+) -> Table:
     table = Table()
     for case in track(cases, "reconstructing"):
         known = case.rain[: len(case.rain) // 2]
@@ -178,6 +222,10 @@ def _reconstructions(
             table.add(name, case.block, _reconstructed(model.likelihood, made, known))
         for one in components:
             table.add(f"{one.size} components", case.block, _reconstructed(*one.law(known)))
+    return table
+
+
+def _reconstructions(table: Table) -> str:
     heads = ["", "CRPS, mm/h", "CSI 0.1", "CSI 1", "FSS 1", "wet ratio", "nats a pixel", "spectrum, dB"]
     rows = []
     for method in table.methods:
@@ -222,7 +270,7 @@ def _fine_power(rain: Fields) -> NDArray[np.float64]:
 
 
 @torch.no_grad()
-def _rolls(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: int) -> str:
+def _rolled_by(models: Mapping[str, TopographicVAE], cases: Sequence[Case]) -> Table:
     lags = range(1, min(_LAGS, len(cases[0].rain) // 2 - 1) + 1)
     table = Table()
     for name, model in models.items():
@@ -234,6 +282,11 @@ def _rolls(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: in
             sums = _apart(model, known, lags) | {f"{key}_untrained": before[key] for key in ("moved", "stayed")}
             sums["moved_mixed"] = other["moved"]
             table.add(name, case.block, sums | _observed_rolls(model, known, lags))
+    return table
+
+
+def _rolls(table: Table, step: int) -> str:
+    lags = range(1, table.score(table.methods[0], lambda sums: sums["moved"]).shape[1] + 1)
     heads = ["", "against", *(f"{lag * step} min" for lag in lags)]
     rows = []
     kinds = {"left as it is": "stayed", "rolled back": "back", "frames in another order": "moved_mixed"}
@@ -345,11 +398,16 @@ def _motions(models: Mapping[str, TopographicVAE], cases: Sequence[Case]) -> str
 # ---- forecasts
 
 
+def _leads(half: int) -> list[int]:
+    """Frames ahead that are told, of so many later ones."""
+    return [lead for lead in (1, 2, 4, 6, 9, 12) if lead <= half]
+
+
 @torch.no_grad()
-def _forecasts(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step: int) -> str:
+def _foretold_by(models: Mapping[str, TopographicVAE], cases: Sequence[Case]) -> Table:
     table = Table()
     half = len(cases[0].rain) // 2
-    leads = [lead for lead in (1, 2, 4, 6, 9, 12) if lead <= half]
+    leads = _leads(half)
     chosen = [lead - 1 for lead in leads]
     for number, case in enumerate(track(cases, "forecasting")):
         known, later = case.rain[:half], case.rain[half:][chosen]
@@ -362,6 +420,11 @@ def _forecasts(models: Mapping[str, TopographicVAE], cases: Sequence[Case], step
             told |= {f"{name}, {kind}": law for kind, law in _foreseen(model, case.rain, leads, number).items()}
         for method, members in told.items():
             table.add(method, case.block, law_sums(members, later))
+    return table
+
+
+def _forecasts(table: Table, step: int) -> str:
+    leads = _leads(12)[: table.score(table.methods[0], fss).shape[1]]
     lines = []
     scores = {"CRPS, mm/h": ratio("crps", "pixels"), "FSS 1 mm/h": fss, "CSI 0.1": ratio("hits_0.1", "events_0.1")}
     heads = ["", *(f"{lead * step} min" for lead in leads)]

@@ -138,6 +138,12 @@ def test_the_page_holds_reconstructions_rolls_and_forecasts(store, tmp_path, mon
         assert row in text, row
     assert "nan" not in text and text.count("<!-- rain -->") == 1
 
+    assert tvae_rain.main([*words, "--brief", "--name", "brief"]) == 0
+    brief = out.read_text().split("<!-- brief -->")[1]
+    assert "| tvae-rain |" in brief and "| tvae-rain, rolled |" in brief and "neighbourhood" not in brief
+    score = text.split("**Reconstruction**")[1].split("| tvae-rain | ")[1].split(" |")[0]
+    assert f"| tvae-rain | {score} |" in brief
+
     more = tmp_path / "G.md"
     assert tvae_generated.main([str(tmp_path / "runs"), str(store.path), "--count", "12", "--out", str(more)]) == 0
     text = more.read_text()
