@@ -15,24 +15,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from benchmarks import retrieval_page as page
 from ondee import run
-from ondee.plot.latent import draw_rolls
+from ondee.plot.latent import draw_capsule_rolls, draw_rolls
 from ondee.plot.style import save
 from ondee.topographic import judging, measures, sequences
 from ondee.topographic.judging import judge, unrolled
+from ondee.topographic.measures import capsule_rolls
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Factors
 from ondee.training.latents import sequences_of
 from ondee.training.settings import LatentConfig
 
-__all__ = ["main", "order", "tables"]
+__all__ = ["main", "order", "tables", "turned"]
 
 _SEED = 11
 _KEPT = "judged.json"
+_TOGETHER = 16
 _OPENING = "# Topographic VAE, measured\n\nNumbers are written by commands, none by hand.\n"
 _ROWS = ("18", "15", "13", "10", "5", "bubble", "0", "vae")
 _NAMES = {
@@ -214,6 +218,37 @@ def rolls(model: TopographicVAE, source: Factors, title: str, path: Path) -> Non
     save(draw_rolls(seen, made, moved, names=tuple(names), title=title), path, force=True)
 
 
+@torch.no_grad()
+def turned(place: Path, mnist: Path | None, count: int) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Observed roll of test sequences and the change of the factor that moves, for each factor.
+
+    Parameters
+    ----------
+    place
+        Folder of the run.
+    mnist
+        Folder of the digits.
+    count
+        Sequences of each factor.
+    """
+    model, source = run.load_latent(place), _source(_config(place, mnist))
+    found = {}
+    for factor, (name, size) in enumerate(source.factors.items()):
+        batches = [range(first, min(first + _TOGETHER, count)) for first in range(0, count, _TOGETHER)]
+        drawn = [source.batch([factor * count + number for number in some], factor=factor) for some in batches]
+        latents = torch.cat([model.latents(one.frames) for one in drawn])
+        found[name] = capsule_rolls(latents, np.concatenate([one.value for one in drawn]), size)
+    return found
+
+
+def _drawn_rolls(names: Sequence[str], given: argparse.Namespace) -> None:
+    """Draw the rolls of the first and the last run of each set, from the longest coherence to the plain VAE."""
+    for kind in {name.split("-")[1] for name in names}:
+        chosen = [name for name in names if name.split("-")[1] == kind]
+        told = {_named(name): turned(given.runs / name, given.mnist, given.count) for name in (chosen[0], chosen[-1])}
+        save(draw_capsule_rolls(told), given.images / f"tvae_{kind}_capsules.png", force=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, write and draw."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
@@ -238,6 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = _config(given.runs / name, given.mnist)
             target = given.images / f"{name.replace('-', '_')}.png"
             rolls(run.load_latent(given.runs / name), _source(config), _named(name), target)
+    if given.images is not None and found:
+        _drawn_rolls(list(found), given)
     origins = {name: _origin(given.runs / name) for name in found}
     facts = {
         "split": f"test, {given.count} sequences of each factor, log p(x) of 32 with 10 draws",

@@ -10,6 +10,7 @@ from ondee.topographic.coherence import Coherence
 from ondee.topographic.measures import (
     active_units,
     capsule_correlation,
+    capsule_rolls,
     centred,
     chance_of_error,
     equivariance_error,
@@ -146,6 +147,8 @@ def sequences(size, frames, places, capsules=5, seed=0):
 def test_a_perfect_roll_is_wholly_correlated(size, frames, places):
     latents, values = sequences(size, frames, places)
     assert capsule_correlation(latents, values, size) == pytest.approx(1)
+    rolled, moved = capsule_rolls(latents, values, size)
+    assert rolled.tolist() == moved.tolist() and set(moved) <= set(values)
     # Some capsules may do as they like.
     latents[:, :, :2] = normal(*latents[:, :, :2].shape, seed=3)
     assert capsule_correlation(latents, values, size) == pytest.approx(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ondee.errors import ConfigError
+from ondee.plot.palette import MODEL_COLOURS
 from ondee.plot.style import (
     RAIN_COLOURS,
     UNOBSERVED,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from ondee.encoding import Atlas
 
-__all__ = ["draw_atlas", "draw_forecast", "draw_places", "draw_rolls", "draw_traversal"]
+__all__ = ["draw_atlas", "draw_capsule_rolls", "draw_forecast", "draw_places", "draw_rolls", "draw_traversal"]
 
 _FRAME = 9.0
 _ROWS = ("images", "reconstructed", "first one rolled")
@@ -49,6 +50,8 @@ _TALLEST = 15.0
 """Height of a row, millimetres."""
 _LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Kilometres of a scale bar."""
+_PANEL = 36.0
+"""Width of a panel of rolls, millimetres."""
 _TORUS = 86.0
 """Width of a torus, millimetres."""
 _THUMBNAIL = 16.0
@@ -129,6 +132,47 @@ def _strip(frames: NDArray[Any]) -> NDArray[Any]:
     """Frames ``(S, H, W, channels)`` side by side, ``(H, S W)`` or ``(H, S W, 3)``."""
     beside = np.concatenate(list(frames), axis=1)
     return beside[..., 0] if beside.shape[-1] == 1 else beside.clip(0, 1)
+
+
+def draw_capsule_rolls(
+    rolls: Mapping[str, Mapping[str, tuple[NDArray[Any], NDArray[Any]]]], *, title: str = "", style: Style = "paper"
+) -> Figure:
+    """Draw the roll that capsules show against the change of the factor, a row for each model.
+
+    Parameters
+    ----------
+    rolls
+        Of each model, for each factor: the observed roll and the change, whole numbers, ``(N,)`` each.
+    title
+        Above all.
+    style
+        ``paper`` or ``screen``.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    factors = list(next(iter(rolls.values())))
+    side = _PANEL * enlarged(style)
+    with styled(style):
+        figure = new_figure(side * len(factors) + 12, side * len(rolls) + 12)
+        axes = figure.subplots(len(rolls), len(factors), squeeze=False)
+        for row, (name, each) in zip(axes, rolls.items(), strict=True):
+            for axis, (factor, (rolled, moved)) in zip(row, each.items(), strict=True):
+                pairs, counts = np.unique(np.stack([moved, rolled]), axis=1, return_counts=True)
+                last = max(1, int(moved.max(initial=1)))
+                axis.axline((0, 0), slope=1, color=inks(style).muted, linewidth=0.8, zorder=0)
+                axis.scatter(*pairs, s=9 * counts, color=MODEL_COLOURS[style][0], alpha=0.75, linewidth=0)
+                axis.set(xlim=(-0.7, last + 0.7), ylim=(-0.7, last + 0.7))
+                axis.set_box_aspect(1)
+                axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+                axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+                if axis in axes[0]:
+                    axis.set_title(factor, loc="left")
+            row[0].set_ylabel(f"{name}\nobserved roll, places")
+        for axis in axes[-1]:
+            axis.set_xlabel("change, steps")
+        if title:
+            figure.suptitle(title, x=0.02, ha="left")
+        return figure
 
 
 def draw_places(

@@ -23,6 +23,7 @@ from ondee.errors import ConfigError
 __all__ = [
     "active_units",
     "capsule_correlation",
+    "capsule_rolls",
     "centred",
     "chance_of_error",
     "equivariance_error",
@@ -142,6 +143,31 @@ def capsule_correlation(latents: Tensor, values: NDArray[np.int64], size: int) -
     flatters factors that go through more than one cycle. Where there is but one, a sequence that begins with y = 0
     would be compared with itself, which is right without having learnt anything: it is left out.
     """
+    rolled, moved = capsule_rolls(latents, values, size)
+    if moved.size < 2 or np.ptp(rolled) == 0 or np.ptp(moved) == 0:
+        return 0.0
+    return float(np.corrcoef(rolled, moved)[0, 1])
+
+
+def capsule_rolls(latents: Tensor, values: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Roll that is observed in each sequence, and the change of the factor that moved.
+
+    Parameters
+    ----------
+    latents, values, size
+        As of :func:`capsule_correlation`.
+
+    Returns
+    -------
+    tuple of ndarray
+        Roll back to the first frame, the most frequent one of the capsules, and the value of the factor there, both
+        0 to ``size - 1``, of the sequences that can tell: ``(N,)`` each.
+
+    Raises
+    ------
+    ConfigError
+        If sequences do not hold whole cycles, or a capsule has fewer places than the factor has values.
+    """
     frames = latents.shape[1]
     if frames % size:
         raise ConfigError(
@@ -158,13 +184,10 @@ def capsule_correlation(latents: Tensor, values: NDArray[np.int64], size: int) -
         )
     zero = (cycles - 1) * size + -values % size
     rows = np.flatnonzero(zero)
-    if rows.size < 2:
-        return 0.0
+    if not rows.size:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     forward = observed_rolls(latents[rows, 0], latents[rows, zero[rows]])
-    found, moved = stats.mode(-forward % size, axis=1).mode, values[rows]
-    if np.ptp(found) == 0 or np.ptp(moved) == 0:
-        return 0.0
-    return float(np.corrcoef(found, moved)[0, 1])
+    return np.asarray(stats.mode(-forward % size, axis=1).mode, np.int64), values[rows]
 
 
 def active_units(divergence: Tensor, least: float = 0.01) -> int:
