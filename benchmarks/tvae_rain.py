@@ -218,8 +218,10 @@ def _reconstructed_by(
         known = case.rain[: len(case.rain) // 2]
         frames = torch.from_numpy(known)[None, :, None]
         for name, model in models.items():
-            made = model.decode(model.latents(frames))[0]
-            table.add(name, case.block, _reconstructed(model.likelihood, made, known))
+            # One that only looks ahead tells a frame from those before it.
+            ahead = min(model.settings.lead)
+            latents = model.topography.roll(model.latents(frames)[:, : len(known) - ahead], ahead)
+            table.add(name, case.block, _reconstructed(model.likelihood, model.decode(latents)[0], known[ahead:]))
         for one in components:
             table.add(f"{one.size} components", case.block, _reconstructed(*one.law(known)))
     return table
