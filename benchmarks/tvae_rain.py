@@ -218,10 +218,8 @@ def _reconstructed_by(
         known = case.rain[: len(case.rain) // 2]
         frames = torch.from_numpy(known)[None, :, None]
         for name, model in models.items():
-            # One that only looks ahead tells a frame from those before it.
-            ahead = min(model.settings.lead)
-            latents = model.topography.roll(model.latents(frames)[:, : len(known) - ahead], ahead)
-            table.add(name, case.block, _reconstructed(model.likelihood, model.decode(latents)[0], known[ahead:]))
+            made, seen = model.told(model.latents(frames), frames)
+            table.add(name, case.block, _reconstructed(model.likelihood, made[0], seen[0, :, 0].numpy()))
         for one in components:
             table.add(f"{one.size} components", case.block, _reconstructed(*one.law(known)))
     return table

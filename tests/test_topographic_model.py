@@ -577,3 +577,14 @@ def test_latents_of_the_prior_are_the_same_in_any_batch():
         many, one = (made.prior(5, Noise(1, keys=keys)) for keys in (range(4), [2]))
         assert torch.allclose(many[2], one[0], rtol=1e-6) and not torch.equal(many[1], many[2])
     assert torch.equal(made.topography.carried(many), many)
+
+
+def test_a_model_that_only_looks_ahead_tells_later_frames():
+    frames = grey()
+    for lead in ([0, 2], [1], [2, 1]):
+        made = model(lead=lead)
+        latents = made.latents(frames)
+        planes, seen = made.told(latents, frames)
+        ahead = min(lead)
+        assert torch.equal(seen, frames[:, ahead:])
+        assert torch.equal(planes, made.decode(made.topography.roll(latents[:, : 5 - ahead], ahead)))

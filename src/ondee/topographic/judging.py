@@ -303,8 +303,10 @@ def _bound(model: TopographicVAE, frames: Tensor, noise: Noise) -> dict[str, Ten
     z, u = model.sampled(posterior, noise)
     divergence = torch.stack([nats.flatten(1).sum(1) for nats in posterior.divergence().values()]).sum(0)
     length = torch.full_like(divergence, float(frames.shape[1]))
+    made, seen = model.told(model.topography(z, u), frames)
+    nats = model.likelihood.log_probability(made, seen).flatten(1).sum(1)
     return {
-        "reconstruction": -_nats(model, model.topography(z, u), frames),
+        "reconstruction": -nats * frames.shape[1] / seen.shape[1],
         "divergence": divergence,
         "frames": length,
     }
@@ -312,9 +314,9 @@ def _bound(model: TopographicVAE, frames: Tensor, noise: Noise) -> dict[str, Ten
 
 def _seen_rain(model: TopographicVAE, latents: Tensor, frames: Tensor, levels: Sequence[float]) -> dict[str, Tensor]:
     """Sums over the observed pixels of each sequence."""
+    made, frames = model.told(latents, frames)
     there = torch.isfinite(frames)
     rain = torch.where(there, frames, 0.0)
-    made = model.decode(latents)
     expected = model.likelihood.mean(made)
     found = {
         "nats": -model.likelihood.log_probability(made, frames).flatten(1).sum(1),

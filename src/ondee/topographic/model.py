@@ -241,6 +241,28 @@ class TopographicVAE(nn.Module):
         made: Tensor = self.decoder(flat).float()  # a likelihood needs all of its digits
         return made.reshape(*latents.shape[:-2], *made.shape[1:])
 
+    def told(self, latents: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """What latents are decoded to, and the frames that this tells.
+
+        A model that only looks ahead (no lead is 0) tells a frame from the latents of an earlier one, rolled.
+
+        Parameters
+        ----------
+        latents
+            ``(B, S, C, D)``.
+        frames
+            ``(B, S, channels, H, W)``.
+
+        Returns
+        -------
+        tuple of Tensor
+            Planes ``(B, S - lead, channels planes, H, W)``, and the frames from `lead` on.
+        """
+        ahead = min(self.settings.lead)
+        if not ahead:
+            return self.decode(latents), frames
+        return self.decode(self.topography.roll(latents[:, :-ahead], ahead)), frames[:, ahead:]
+
     def reconstruct(self, frames: Tensor) -> Tensor:
         """Expected pixels of the posterior means, ``(B, S, channels, H, W)``."""
         return self.likelihood.mean(self.decode(self.latents(frames)))
