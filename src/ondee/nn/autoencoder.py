@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ondee.nn.products import Wide, product
+from ondee.nn.products import connected
 
 __all__ = ["ConvolutionalDecoder", "ConvolutionalEncoder", "DenseDecoder", "DenseEncoder", "Heads"]
 
@@ -43,8 +43,7 @@ class DenseEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """``(N, planes, H, W)`` to ``(N, 2 latents)``."""
-        made: Tensor = self.layers(frames.flatten(1))
-        return made
+        return connected(frames.flatten(1), _parts(self.layers))
 
 
 class DenseDecoder(nn.Module):
@@ -65,20 +64,25 @@ class DenseDecoder(nn.Module):
         self.shape = shape
         widths = [latents, *(entry * latents for entry in hidden)]
         self.layers = nn.Sequential(_dense(widths), nn.ReLU()) if hidden else nn.Identity()
-        self.last = Wide(widths[-1], math.prod(shape), bias=False)
+        self.last = nn.Linear(widths[-1], math.prod(shape), bias=False)
         self.bias = nn.Parameter(torch.zeros(shape[0], 1, 1))  # one for a plane, as of a transposed convolution
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(N, latents)`` to ``(N, planes, H, W)``."""
-        made = product(self.layers(latents), self.last.weight, self.bias.expand(self.shape).flatten())
-        return made.reshape(-1, *self.shape)
+        last = (self.last.weight, self.bias.expand(self.shape).flatten())
+        return connected(latents, [*_parts(self.layers), last]).reshape(-1, *self.shape)
 
 
 def _dense(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
-        layers += [Wide(inputs, outputs), nn.ReLU()]
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def _parts(layers: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
+    """Weight and bias of each fully connected layer."""
+    return [(layer.weight, layer.bias) for layer in layers.modules() if isinstance(layer, nn.Linear)]
 
 
 class Heads(nn.Module):
