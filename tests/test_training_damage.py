@@ -12,7 +12,7 @@ import yaml
 from learnt import make_store, write_scene_runs
 from ondee import run
 from ondee.cli import main
-from ondee.training.diary import CHECKPOINT, metrics_of
+from ondee.training.diary import CHECKPOINT
 from ondee.training.lesson import Lesson
 
 torch.set_num_threads(1)
@@ -193,7 +193,7 @@ def test_a_broken_line_of_metrics(config, begun, tmp_path, capsys, line):
     refused(config, folder, capsys, run.METRICS, "line 1 of the metrics", "remove the line")
     path.write_bytes(whole + line)
     assert goes_on(config, folder, capsys) == 4
-    assert [entry["step"] for entry in metrics_of(path)][-1] == 6
+    assert [entry["step"] for entry in run.metrics_of(path)][-1] == 6
 
 
 def test_a_training_without_its_metrics_goes_on(config, begun, tmp_path, capsys):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ondee.plot.palette import looks
 from ondee.plot.style import (
     UNOBSERVED,
     UNOBSERVED_HATCH,
     Scale,
     Style,
+    enlarged,
     inks,
     new_figure,
     scale_of,
@@ -26,6 +28,10 @@ __all__ = ["draw_learning", "draw_patches"]
 
 _SIDE = 38.0
 _BAR = 18.0
+_PALE = 0.45
+"""Opacity of the loss on training samples, where many runs are drawn."""
+_WIDE = 8.0
+"""Ratio of the ends of a logarithmic axis from which on 1, 2 and 5 name it well."""
 
 
 def draw_patches(
@@ -93,16 +99,27 @@ def _draw(ax: Any, field: NDArray[Any], scale: Scale, cell: tuple[float, float])
     return image
 
 
-def draw_learning(metrics: Sequence[Mapping[str, Any]], *, style: Style = "paper") -> Figure:
+def draw_learning(
+    metrics: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    panels: Mapping[str, str] | None = None,
+    style: Style = "paper",
+) -> Figure:
     """Draw the loss over the steps: of training samples, and of the averaged weights on validation patches.
 
     Parameters
     ----------
     metrics
-        Lines of ``metrics.jsonl``.
+        Lines of ``metrics.jsonl``; of several runs by their names: each then has a colour, pale for its training
+        samples, and the axis of losses is logarithmic where they are all above 0.
+    panels
+        Of several runs, the title of the panel in which each is drawn, by its name: losses of different data have no
+        common axis. One panel where None.
     style
         ``paper`` or ``screen``.
     """
+    if isinstance(metrics, Mapping):
+        return _draw_several(metrics, panels or dict.fromkeys(metrics, ""), style)
     ink = inks(style)
     with styled(style):
         figure = new_figure(120, 75)
@@ -111,11 +128,56 @@ def draw_learning(metrics: Sequence[Mapping[str, Any]], *, style: Style = "paper
             ("loss", ink.muted, "training samples"),
             ("validation_loss", ink.accent, "validation patches, averaged weights"),
         ):
-            points = [(line["step"], line[key]) for line in metrics if key in line]
-            if points:
-                steps, values = zip(*points, strict=True)
+            steps, values = _losses(metrics, key)
+            if steps:
                 ax.plot(steps, values, color=colour, label=words, marker="o" if key != "loss" else None, markersize=2.5)
         ax.set_xlabel("steps")
         ax.set_ylabel("loss")
         ax.legend(frameon=False)
     return figure
+
+
+def _losses(metrics: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """Steps and values of the lines that hold a loss."""
+    points = [(line["step"], line[key]) for line in metrics if key in line]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _draw_several(runs: Mapping[str, Sequence[Mapping[str, Any]]], panels: Mapping[str, str], style: Style) -> Figure:
+    """One panel below the other, each with its runs; what is pale and what has marks is told in the first."""
+    from matplotlib.lines import Line2D
+
+    ink, titles, size = inks(style), list(dict.fromkeys(panels[name] for name in runs)), enlarged(style)
+    with styled(style):
+        figure = new_figure(165 * size, (78 * len(titles) + 6) * size)
+        axes = figure.subplots(len(titles), 1, squeeze=False)[:, 0]
+        for ax, title in zip(axes, titles, strict=True):
+            inside = [name for name in runs if panels[name] == title]
+            known: list[float] = []
+            for name, look in looks(inside, style).items():
+                ax.plot(*_losses(runs[name], "loss"), color=look.colour, alpha=_PALE, linewidth=1.0 * size)
+                steps, values = _losses(runs[name], "validation_loss")
+                ax.plot(steps, values, **look.line(), **look.mark(3.5 * size), label=name)
+                known += [*values, *_losses(runs[name], "loss")[1]]
+            if known and min(known) > 0:
+                ax.set_yscale("log")
+                _name_ticks(ax)
+            ax.set_title(title)
+            ax.set_ylabel("loss, nats a frame")
+            ax.grid(axis="y", alpha=0.25, linewidth=0.5)
+            about = Line2D([], [], color=ink.muted, alpha=_PALE, label="training sequences")
+            handles = [*ax.get_legend_handles_labels()[0], about]
+            ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes[-1].set_xlabel("steps")
+    return figure
+
+
+def _name_ticks(ax: Any) -> None:
+    """Write the values beside a logarithmic axis as plain numbers, however few powers of ten it holds."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = ax.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high / low > _WIDE else (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u202f")))
+    ax.yaxis.set_minor_formatter(NullFormatter())

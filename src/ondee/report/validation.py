@@ -15,10 +15,11 @@ from ondee.plot.findings import KINDS, Finding, Result, class_of, judged, signed
 from ondee.plot.heat import heat_of, printed
 from ondee.plot.style import Style, encoded_all, styled
 from ondee.report.exhibits import exhibits
-from ondee.report.gallery import Picture, level_of
+from ondee.report.figures import kept
+from ondee.report.gallery import level_of
 from ondee.report.latent import LATENT_ANCHOR, LATENT_HEADING
 from ondee.report.opening import citations, header, title_of
-from ondee.report.parts import blindness, definitions, document, image, is_told, section, table, told
+from ondee.report.parts import blindness, definitions, document, is_told, section, table, told
 from ondee.report.retrieval import ANCHOR, HEADING
 from ondee.report.sentences import Sentence, summary
 from ondee.report.slider import STEP, script, slider
@@ -135,27 +136,10 @@ def _drawn(
         if figure is None:
             continue
         held = encoded_all(figure, (".png", ".svg"))
-        for suffix, written in held.items():
-            saved = check_target(folder / f"{picture.name}{suffix}", (suffix,), force=force)
-            with whole(saved, force=force) as draft:
-                draft.write_bytes(written)
-        parts.setdefault(place, []).append(_figure(picture, held, folder, beside))
+        shown = ".png" if picture.name.startswith("maps") else ".svg"  # maps as pixels, all else as outlines
+        about = (picture.name, picture.title, picture.caption)
+        parts.setdefault(place, []).append(kept(about, held, folder, beside, shown=shown, force=force))
     return parts
-
-
-def _figure(picture: Picture, held: Mapping[str, bytes], folder: Path, beside: Path) -> str:
-    """One figure under its heading; maps as pixels, all else as outlines."""
-    kind, suffix = ("png", ".png") if picture.name.startswith("maps") else ("svg+xml", ".svg")
-    shown = image(held[suffix], kind, picture.title)
-    near = folder.relative_to(beside) if folder.is_relative_to(beside) else folder
-    links = " ".join(
-        f'<a href="{escape((near / picture.name).as_posix())}{suffix}">{suffix[1:].upper()}</a>'
-        for suffix in (".png", ".svg")
-    )
-    return (
-        f'<article id="{escape(picture.name)}">\n<h3>{escape(picture.title)}</h3>\n<figure>\n{shown}\n'
-        f'<figcaption>{escape(picture.caption)} <span class="files">{links}</span></figcaption>\n</figure>\n</article>'
-    )
 
 
 def _page(

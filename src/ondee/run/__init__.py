@@ -7,8 +7,9 @@ hubs want it.
 
 from __future__ import annotations
 
-from ondee.run.folder import CONFIG, METRICS, PROVENANCE, WEIGHTS, machine, write_text
+from ondee.run.folder import CONFIG, METRICS, PROVENANCE, WEIGHTS, machine, metrics_of, write_text
 from ondee.run.latent import RainLearnt, described_latent, fingerprint_of, load_latent, rain_learnt, save_latent
+from ondee.run.learning import LatentRun, latent_runs
 from ondee.run.retrieval import described, load, require, save
 
 __all__ = [
@@ -16,13 +17,16 @@ __all__ = [
     "METRICS",
     "PROVENANCE",
     "WEIGHTS",
+    "LatentRun",
     "RainLearnt",
     "described",
     "described_latent",
     "fingerprint_of",
+    "latent_runs",
     "load",
     "load_latent",
     "machine",
+    "metrics_of",
     "rain_learnt",
     "require",
     "save",

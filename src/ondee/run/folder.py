@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "fill",
     "found",
     "machine",
+    "metrics_of",
     "write",
     "write_text",
 ]
@@ -156,6 +158,38 @@ def configuration(folder: Path, needed: set[str]) -> dict[str, Any]:
             f"the configuration of the run lacks {', '.join(sorted(missing))}", where=folder / CONFIG, fix=AGAIN
         )
     return held
+
+
+def metrics_of(path: Path, last: float = math.inf) -> list[dict[str, Any]]:
+    """Lines of metrics up to a step, whose last one may have been cut short; none where there is no file.
+
+    Parameters
+    ----------
+    path
+        ``metrics.jsonl`` of a run.
+    last
+        Step of the last line wanted.
+
+    Raises
+    ------
+    ReadError
+        If a line before the last one cannot be read.
+    """
+    kept: list[dict[str, Any]] = []
+    texts = path.read_bytes().splitlines() if path.is_file() else []
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+            kept += [line] if line["step"] <= last else []
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            if number == len(texts):
+                break
+            raise ReadError(
+                f"line {number} of the metrics cannot be read",
+                where=path,
+                fix="remove the line, or the file: nothing is learnt from it, and the training goes on",
+            ) from error
+    return kept
 
 
 def fill(model: Any, path: Path) -> None:

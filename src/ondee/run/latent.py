@@ -127,21 +127,38 @@ def load_latent(path: str | Path, device: str = "cpu") -> TopographicVAE:
             where=folder,
             fix="give a run of a configuration with model: tvae; `ondee retrieve` takes the other ones",
         )
-    config = configuration(folder, _NEEDED)
+    model = model_of(folder, configuration(folder, _NEEDED))
+    fill(model, folder / WEIGHTS)
+    return model.to(device).eval()
+
+
+def model_of(folder: Path, config: Mapping[str, Any]) -> TopographicVAE:
+    """The autoencoder that the configuration of a run tells, its weights not yet those of the run.
+
+    Parameters
+    ----------
+    folder
+        Of the run, for the error.
+    config
+        What its ``config.yaml`` says.
+
+    Raises
+    ------
+    ReadError
+        If settings and shape of frames make no model.
+    """
     try:
         settings = LatentSettings.model_validate(config["settings"])
         channels, height, width = (int(entry) for entry in config["shape"])
         if min(channels, height, width) < 1 or max(height, width) > 4096 or channels > 64:
             raise ValueError(f"frames of {channels} x {height} x {width} cannot be")
-        model = TopographicVAE(settings, (channels, height, width))
+        return TopographicVAE(settings, (channels, height, width))
     except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
         raise ReadError(
             f"the configuration of the run does not fit the model: {first_line(error)}",
             where=folder / CONFIG,
             fix=OTHER_VERSION,
         ) from error
-    fill(model, folder / WEIGHTS)
-    return model.to(device).eval()
 
 
 def rain_learnt(path: str | Path) -> RainLearnt:

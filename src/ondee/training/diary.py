@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +15,11 @@ from ondee import run
 from ondee.errors import ConfigError, ReadError
 from ondee.output import disk_errors, whole
 from ondee.progress import track
+from ondee.run import metrics_of
 from ondee.training.lesson import Lesson
 from ondee.training.material import Material
 
-__all__ = ["CHECKPOINT", "Diary", "Draw", "checkpoint", "metrics_of", "require_state"]
+__all__ = ["CHECKPOINT", "Diary", "Draw", "checkpoint", "require_state"]
 
 CHECKPOINT = "checkpoint.pt"
 _TOLD_EVERY = 50
@@ -84,38 +84,6 @@ def require_state(state: dict[str, Any], model: torch.nn.Module, folder: Path) -
                 where=folder / CHECKPOINT,
                 fix=_ANEW,
             )
-
-
-def metrics_of(path: Path, last: float = math.inf) -> list[dict[str, Any]]:
-    """Lines of metrics up to a step, whose last one may have been cut short; none where there is no file.
-
-    Parameters
-    ----------
-    path
-        ``metrics.jsonl`` of a run.
-    last
-        Step of the last line wanted.
-
-    Raises
-    ------
-    ReadError
-        If a line before the last one cannot be read.
-    """
-    kept: list[dict[str, Any]] = []
-    texts = path.read_bytes().splitlines() if path.is_file() else []
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text)
-            kept += [line] if line["step"] <= last else []
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            if number == len(texts):
-                break
-            raise ReadError(
-                f"line {number} of the metrics cannot be read",
-                where=path,
-                fix="remove the line, or the file: nothing is learnt from it, and the training goes on",
-            ) from error
-    return kept
 
 
 class Diary(Callback):

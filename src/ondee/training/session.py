@@ -24,7 +24,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ondee import run
 from ondee.errors import ConfigError, ReadError, StoreError
 from ondee.output import disk_errors, locked
-from ondee.training.diary import CHECKPOINT, Diary, Draw, checkpoint, metrics_of, require_state
+from ondee.training.diary import CHECKPOINT, Diary, Draw, checkpoint, require_state
 from ondee.training.lesson import Lesson
 from ondee.training.material import Material, gather, trained
 from ondee.training.memory import keep_memory
@@ -315,7 +315,7 @@ def _finish(folder: Path, material: Material, lesson: Lesson, diary: Diary) -> T
     steps = config.steps if trained(material.model) else 0
     began = time.monotonic()
     figures = material.fit(kept)
-    losses = [line for line in metrics_of(folder / run.METRICS) if "validation_loss" in line]
+    losses = [line for line in run.metrics_of(folder / run.METRICS) if "validation_loss" in line]
     if losses:
         figures = {"validation_loss": losses[-1]["validation_loss"], **figures}
     provenance = {
