@@ -219,12 +219,15 @@ def report(
     style: Literal["paper", "screen"] = "paper",
     force: Flag = False,
 ) -> None:
-    """Write what `ondee validate` found as one HTML page: sentences, tables, figures, a slider through the half hours.
+    """Write what `ondee validate` found, or what autoencoders of sequences learnt, as one HTML page.
+
+    Of a validation: sentences, tables, figures, a slider through the half hours. Of runs that `ondee train` made of
+    `model: tvae`: sentences, a row for each, learning curves and rolls.
 
     Parameters
     ----------
     folder
-        Folder of a validation.
+        Folder of a validation, of a run, or of several runs.
     out
         HTML file; report.html in the folder if not given. The figures lie beside it in figures/, as PNG and SVG.
     style

@@ -18,6 +18,7 @@ from ondee.report.table import measure_of
 
 __all__ = [
     "blindness",
+    "bullets",
     "cells",
     "definitions",
     "document",
@@ -125,6 +126,18 @@ def cells(*words: str) -> str:
         Text of each.
     """
     return "".join(f"<td>{escape(text)}</td>" for text in words)
+
+
+def bullets(sentences: Iterable[tuple[str, str]]) -> str:
+    """Sentences of a summary as a list, each set apart by its topic.
+
+    Parameters
+    ----------
+    sentences
+        Topic, which is the class of the entry, and plain text.
+    """
+    lines = "\n".join(f'<li class="{topic}">{escape(text)}</li>' for topic, text in sentences)
+    return f'<ul class="summary">\n{lines}\n</ul>'
 
 
 def blindness(scores: Mapping[str, xr.Dataset]) -> str:

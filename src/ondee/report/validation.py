@@ -19,7 +19,7 @@ from ondee.report.figures import kept
 from ondee.report.gallery import level_of
 from ondee.report.latent import LATENT_ANCHOR, LATENT_HEADING
 from ondee.report.opening import citations, header, title_of
-from ondee.report.parts import blindness, definitions, document, is_told, section, table, told
+from ondee.report.parts import blindness, bullets, definitions, document, is_told, section, table, told
 from ondee.report.retrieval import ANCHOR, HEADING
 from ondee.report.sentences import Sentence, summary
 from ondee.report.slider import STEP, script, slider
@@ -187,8 +187,7 @@ def _summary(sentences: Sequence[Sentence], truth: str) -> str:
     if truth:
         place = sum(topic == "found" for topic, _ in told)
         told.insert(place or 1, ("truth", truth))
-    lines = "\n".join(f'<li class="{topic}">{escape(text)}</li>' for topic, text in told)
-    return f'<ul class="summary">\n{lines}\n</ul>'
+    return bullets(told)
 
 
 def _verdicts(entries: Sequence[Finding], facts: Mapping[str, Any], planted: Planted | None) -> str:

@@ -78,14 +78,14 @@ class LatentRun:
     @property
     def steps(self) -> int:
         """Steps learnt so far, as far as they are written down."""
-        held = self.origin.get("steps")
+        held: Any = self.origin.get("steps")
         return int(held) if _is_number(held) else max((int(line["step"]) for line in self.metrics), default=0)
 
     @property
     def seconds(self) -> float:
         """Time spent on steps, s; NaN where it is not told."""
         told = self.origin.get("seconds")
-        held = told.get("training") if isinstance(told, Mapping) else self.last("seconds")[1]
+        held: Any = told.get("training") if isinstance(told, Mapping) else self.last("seconds")[1]
         return float(held) if _is_number(held) else math.nan
 
     def last(self, key: str) -> tuple[int, float]:

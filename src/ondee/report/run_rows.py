@@ -1,0 +1,336 @@
+"""Rows of runs: their settings and their figures, as tables of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ondee.report.parts import table, told
+from ondee.report.table import shown_value
+from ondee.run import LatentRun
+from ondee.topographic.coherence import Coherence
+
+__all__ = [
+    "coherence_words",
+    "duration",
+    "factors_of",
+    "figure_tables",
+    "is_of_factors",
+    "lags_of",
+    "settings_table",
+    "shared_settings",
+]
+
+_OWN = ("capsules", "dimensions", "coherence", "steps", "seed")
+"""Settings that have columns of their own."""
+_UNTOLD = ("model", "sequences", "settings", "taken", "pictures", "logger", "checkpoint_every", "threads", "workers")
+"""What is told elsewhere, or changes nothing learnt."""
+_EQUIVARIANCE = ("identity", "untrained", "chance")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of the validation split.
+
+    Parameters
+    ----------
+    head, below
+        What it is called; its unit and the direction of better values.
+    key
+        Its name in ``provenance.json``.
+    digits
+        Digits behind the point.
+    best
+        Perfect value; infinite where more, or less, is better; NaN where none is.
+    beside
+        Words and key of what stands small below it.
+    """
+
+    head: str
+    below: str
+    key: str
+    digits: int
+    best: float = np.nan
+    beside: tuple[tuple[str, str], ...] = ()
+
+
+_GREY = (
+    Column("log-likelihood", "nats a frame ↑", "log_likelihood", 1, np.inf),
+    Column("cross-entropy", "nats a frame ↓", "reconstruction", 1, -np.inf),
+    Column("divergence", "nats a frame", "divergence", 1),
+    Column(
+        "equivariance error",
+        "sum over a sequence",
+        "equivariance",
+        0,
+        beside=tuple((word, f"equivariance_{word}") for word in _EQUIVARIANCE),
+    ),
+    Column("active units of z", "of all latents", "active_units_z", 0),
+    Column("active units of u", "of all latents", "active_units_u", 0),
+)
+_RAIN = (
+    Column("reconstruction", "nats a pixel ↓", "nats", 3, -np.inf),
+    Column("bound", "nats a frame", "reconstruction", 0, beside=(("and divergence", "divergence"),)),
+    Column("wet ratio", "→ 1", "wet_ratio", 2, 1.0),
+    Column("active units of z", "of all latents", "active_units_z", 0),
+    Column("active units of u", "of all latents", "active_units_u", 0),
+)
+
+
+# ---- settings
+
+
+def settings_table(runs: Sequence[LatentRun]) -> str:
+    """One row for each run: coherence, capsules, size, steps, seed, what else differs, time, losses.
+
+    Parameters
+    ----------
+    runs
+        Of one kind of sequences.
+    """
+    more = _differing(runs)
+    heads = ["run", "coherence", "capsules<small>× places</small>", "parameters", "steps", "seed"]
+    heads += [escape(_named(key)) for key in more]
+    heads += ["time learnt", "loss on validation<small>nats a frame</small>"]
+    lines = []
+    for run in runs:
+        places = " × ".join(map(str, run.settings.dimensions))
+        words, small = coherence_words(run.settings.coherence)
+        asked = run.training.get("steps")
+        steps = told(run.steps) + ("" if run.is_finished else f"<small>of {told(asked)}</small>")
+        held = _told(run)
+        cells = [
+            f"{escape(words)}<small>{escape(small)}</small>",
+            f"{run.settings.capsules} × {places}",
+            told(run.parameters),
+            steps,
+            told(run.training.get("seed")),
+            *(escape(told(held.get(key))) for key in more),
+            duration(run.seconds),
+            _losses(run),
+        ]
+        state = "" if run.is_finished else "<small>unfinished</small>"
+        lines.append((escape(run.name) + state, "".join(f"<td>{cell}</td>" for cell in cells)))
+    return table("scores", heads, lines, caption="Settings")
+
+
+def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
+    """Shape of a coherence, and its extent.
+
+    Examples
+    --------
+    >>> coherence_words(Coherence(frames=6, speeds=(0.0, 1.0), causal=True))
+    ('shifting', '6 frames × 3 places, speeds 0, 1, causal')
+    >>> coherence_words(None)
+    ('none', 'plain latents')
+    """
+    if coherence is None:
+        return "none", "plain latents"
+    frames = "1 frame" if coherence.frames == 1 else f"{coherence.frames} frames"
+    places = "1 place" if coherence.width == 1 else f"{coherence.width} places"
+    words = [f"{frames} × {places}"]
+    if coherence.shape == "shifting" and coherence.speeds != (1.0,):
+        words.append("speeds " + ", ".join(_speed(speed) for speed in coherence.speeds))
+    words += ["causal"] * coherence.causal
+    return coherence.shape, ", ".join(words)
+
+
+def _speed(speed: float | tuple[float, ...]) -> str:
+    return f"({' '.join(f'{part:g}' for part in speed)})" if isinstance(speed, tuple) else f"{speed:g}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit in which one says it.
+
+    Examples
+    --------
+    >>> duration(3.24), duration(671.8), duration(10_000.0), duration(float("nan"))
+    ('3.2 s', '11 min', '2.8 h', '–')
+    """
+    if not np.isfinite(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _losses(run: LatentRun) -> str:
+    """Last loss on validation over that on training."""
+    (step, judged), (_, learnt) = run.last("validation_loss"), run.last("loss")
+    late = f" at step {told(step)}" if step and not run.is_finished else ""
+    below = f"{'training ' if np.isfinite(learnt) else ''}{shown_value(learnt, 1)}"
+    return f"{shown_value(judged, 1)}{late}<small>{below}</small>"
+
+
+def shared_settings(runs: Sequence[LatentRun]) -> dict[str, Any]:
+    """Settings that are the same in all runs, by their names in words.
+
+    Parameters
+    ----------
+    runs
+        Of one kind of sequences.
+    """
+    apart = set(_differing(runs))
+    return {_named(key): value for key, value in _told(runs[0]).items() if key not in apart}
+
+
+def _differing(runs: Sequence[LatentRun]) -> list[str]:
+    """Settings without a column of their own that are not the same in all runs."""
+    held = [_told(run) for run in runs]
+    keys = dict.fromkeys(key for one in held for key in one)
+    return [key for key in keys if any(one.get(key) != held[0].get(key) for one in held[1:])]
+
+
+def _told(run: LatentRun) -> dict[str, Any]:
+    """Settings of a run; those that it does not tell have their usual values where the model knows them."""
+    plain = {**run.training, **run.settings.model_dump(mode="json")}
+    made = {key: value for key, value in plain.items() if key not in (*_OWN, *_UNTOLD)}
+    if run.settings.coherence is not None:
+        ends = run.settings.coherence
+        made |= {"ends of time": ends.time, "ends of a capsule": ends.capsule}
+    return made
+
+
+def _named(key: str) -> str:
+    return {"fingerprint": "fingerprint of the data", "ema": "decay of the average"}.get(key, key.replace("_", " "))
+
+
+# ---- figures
+
+
+def is_of_factors(runs: Iterable[LatentRun]) -> bool:
+    """Whether runs learn images whose factors are known, digits or sprites."""
+    return all(run.sequences != "rain" for run in runs)
+
+
+def factors_of(runs: Iterable[LatentRun]) -> list[str]:
+    """Factors that the figures of runs tell of, in their order."""
+    return [name for name in _ends(runs, "rolled_") if not name.isdecimal()]
+
+
+def lags_of(runs: Iterable[LatentRun]) -> list[int]:
+    """Frames ahead that the figures of runs of rain tell of."""
+    return sorted(int(name) for name in _ends(runs, "rolled_") if name.isdecimal())
+
+
+def _ends(runs: Iterable[LatentRun], begin: str) -> list[str]:
+    """What follows a beginning of keys."""
+    return list(dict.fromkeys(key.removeprefix(begin) for run in runs for key in run.figures if key.startswith(begin)))
+
+
+def figure_tables(runs: Sequence[LatentRun]) -> str:
+    """Figures of the validation split, one row for each run: how well it tells the data, what rolls, all others.
+
+    Parameters
+    ----------
+    runs
+        Of one kind of sequences; those that are not finished have dashes.
+    """
+    if not any(run.figures for run in runs):
+        return "<p>No run has figures yet: they are found when a training ends.</p>\n"
+    grey = is_of_factors(runs)
+    first, second = (list(_GREY), _of_factors(runs)) if grey else (_with_levels(runs), _of_lags(runs))
+    parts = [
+        _table(first, runs, "How well sequences are told" if grey else "How well rain is told"),
+        _table(second, runs, "What rolls"),
+        _further([*first, *second], runs),
+    ]
+    return "".join(parts)
+
+
+def _of_factors(runs: Sequence[LatentRun]) -> list[Column]:
+    names = factors_of(runs)
+    rolls = [
+        Column(
+            f"capsule correlation, {name}",
+            "↑",
+            f"capcorr_{name}",
+            2,
+            np.inf,
+            (("untrained", f"capcorr_{name}_untrained"),),
+        )
+        for name in names
+    ]
+    return rolls + [
+        Column(f"rolled, {name}", "nats a frame ↓", f"rolled_{name}", 1, -np.inf, (("frozen", f"frozen_{name}"),))
+        for name in names
+    ]
+
+
+def _with_levels(runs: Sequence[LatentRun]) -> list[Column]:
+    levels = [Column(f"CSI, ≥ {level} mm/h", "↑", f"csi_{level}", 2, np.inf) for level in _ends(runs, "csi_")]
+    return [_RAIN[0], *levels, *_RAIN[1:]]
+
+
+def _of_lags(runs: Sequence[LatentRun]) -> list[Column]:
+    made = []
+    for lag in lags_of(runs):
+        ahead = f"{lag} frame{'s' if lag > 1 else ''} ahead"
+        beside = (("untrained", f"roll_skill_{lag}_untrained"),)
+        made.append(Column(f"roll skill, {ahead}", "↑", f"roll_skill_{lag}", 2, np.inf, beside))
+    for lag in lags_of(runs):
+        ahead = f"{lag} frame{'s' if lag > 1 else ''} ahead"
+        beside = (("frozen", f"frozen_{lag}"),)
+        made.append(Column(f"rolled, {ahead}", "nats a pixel ↓", f"rolled_{lag}", 3, -np.inf, beside))
+    return made
+
+
+def _table(columns: Sequence[Column], runs: Sequence[LatentRun], caption: str) -> str:
+    """Figures in columns; one that no run has is left out, the best of a column is bold."""
+    shown = [column for column in columns if any(column.key in run.figures for run in runs)]
+    heads = ["run", *(f"{escape(one.head)}<small>{escape(one.below) or '&nbsp;'}</small>" for one in shown)]
+    best = {one.key: _best(one, [run.figures.get(one.key, np.nan) for run in runs]) for one in shown}
+    lines = []
+    for run in runs:
+        cells = "".join(_cell(one, run.figures, best[one.key]) for one in shown)
+        lines.append((escape(run.name) + ("" if run.is_finished else "<small>unfinished</small>"), cells))
+    return table("scores", heads, lines, caption=caption) if shown else ""
+
+
+def _best(column: Column, values: Sequence[float]) -> str:
+    """How the best value of a column is printed; empty where there is nothing to compare."""
+    finite = [value for value in values if np.isfinite(value)]
+    if np.isnan(column.best) or len(finite) < 2:
+        return ""
+    far = {
+        value: abs(value - column.best) if np.isfinite(column.best) else -np.sign(column.best) * value
+        for value in finite
+    }
+    return shown_value(min(far, key=lambda value: far[value]), column.digits)
+
+
+def _cell(column: Column, figures: Mapping[str, float], best: str) -> str:
+    """A value over what stands beside it."""
+    value = figures.get(column.key, np.nan)
+    if not np.isfinite(value):
+        return '<td class="open">–</td>'
+    text = shown_value(value, column.digits)
+    small = "".join(
+        f"<small>{escape(word)} {shown_value(figures[key], column.digits)}</small>"
+        for word, key in column.beside
+        if key in figures
+    )
+    return f'<td class="best"><b>{text}</b>{small}</td>' if text == best else f"<td>{text}{small}</td>"
+
+
+def _further(columns: Sequence[Column], runs: Sequence[LatentRun]) -> str:
+    """Figures without a column, one row for each."""
+    known = {key for one in columns for key in (one.key, *(beside for _, beside in one.beside))}
+    keys = dict.fromkeys(key for run in runs for key in run.figures if key not in known | {"validation_loss"})
+    if not keys:
+        return ""
+    told_runs = [run for run in runs if run.figures]
+    lines = [
+        (f"<code>{escape(key)}</code>", "".join(f"<td>{_plain(run.figures.get(key))}</td>" for run in told_runs))
+        for key in keys
+    ]
+    held = table("scores", ["figure", *(escape(run.name) for run in told_runs)], lines)
+    return f"<details><summary>Further figures of the runs</summary>\n{held}</details>\n"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.5g}".replace("-", "−")
