@@ -167,7 +167,7 @@ def _draw_several(runs: Mapping[str, Sequence[Mapping[str, Any]]], panels: Mappi
             ax.grid(axis="y", alpha=0.25, linewidth=0.5)
             about = Line2D([], [], color=ink.muted, alpha=_PALE, label="training sequences")
             handles = [*ax.get_legend_handles_labels()[0], about]
-            ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=3.2)
         axes[-1].set_xlabel("steps")
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ondee.report.parts import table, told
+from ondee.report.parts import cells, table, told
 from ondee.report.table import shown_value
 from ondee.run import LatentRun
 from ondee.topographic.coherence import Coherence
@@ -27,8 +28,13 @@ __all__ = [
 
 _OWN = ("capsules", "dimensions", "coherence", "steps", "seed")
 """Settings that have columns of their own."""
-_UNTOLD = ("model", "sequences", "settings", "taken", "pictures", "logger", "checkpoint_every", "threads", "workers")
+_UNTOLD = (
+    *("model", "sequences", "settings", "taken", "pictures", "logger", "checkpoint_every", "validate_every"),
+    *("threads", "workers"),
+)
 """What is told elsewhere, or changes nothing learnt."""
+_MOST = 4
+"""Most further settings that stand in the row of a run; more of them have rows of their own."""
 _EQUIVARIANCE = ("identity", "untrained", "chance")
 
 
@@ -93,29 +99,49 @@ def settings_table(runs: Sequence[LatentRun]) -> str:
         Of one kind of sequences.
     """
     more = _differing(runs)
+    inside = more if len(more) <= _MOST else []
     heads = ["run", "coherence", "capsules<small>× places</small>", "parameters", "steps", "seed"]
-    heads += [escape(_named(key)) for key in more]
+    heads += [escape(_named(key)) for key in inside]
     heads += ["time learnt", "loss on validation<small>nats a frame</small>"]
     lines = []
     for run in runs:
         places = " × ".join(map(str, run.settings.dimensions))
         words, small = coherence_words(run.settings.coherence)
-        asked = run.training.get("steps")
-        steps = told(run.steps) + ("" if run.is_finished else f"<small>of {told(asked)}</small>")
-        held = _told(run)
-        cells = [
+        late = "" if run.is_finished else f"<small>of {told(run.training.get('steps'))}</small>"
+        row = [
             f"{escape(words)}<small>{escape(small)}</small>",
             f"{run.settings.capsules} × {places}",
             told(run.parameters),
-            steps,
+            told(run.steps) + late,
             told(run.training.get("seed")),
-            *(escape(told(held.get(key))) for key in more),
+            *(escape(_shown(_told(run).get(key))) for key in inside),
             duration(run.seconds),
             _losses(run),
         ]
-        state = "" if run.is_finished else "<small>unfinished</small>"
-        lines.append((escape(run.name) + state, "".join(f"<td>{cell}</td>" for cell in cells)))
-    return table("scores", heads, lines, caption="Settings")
+        lines.append((row_name(run), "".join(f"<td>{cell}</td>" for cell in row)))
+    return table("scores", heads, lines, caption="Settings") + ("" if inside else _apart(more, runs))
+
+
+def row_name(run: LatentRun) -> str:
+    """Name of the row of a run, as HTML."""
+    return escape(run.name) + ("" if run.is_finished else "<small>unfinished</small>")
+
+
+def _apart(keys: Sequence[str], runs: Sequence[LatentRun]) -> str:
+    """Further settings that are not the same in all runs, one row for each."""
+    if not keys:
+        return ""
+    held = [_told(run) for run in runs]
+    lines = [(escape(_named(key)), cells(*(_shown(one.get(key)) for one in held))) for key in keys]
+    heads = ["setting", *(escape(run.name) for run in runs)]
+    return f"<details><summary>What else differs</summary>\n{table('scores', heads, lines)}</details>\n"
+
+
+def _shown(value: Any) -> str:
+    """A setting: a dash where there is none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return told(value) or "–"
 
 
 def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
@@ -134,7 +160,8 @@ def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
     places = "1 place" if coherence.width == 1 else f"{coherence.width} places"
     words = [f"{frames} × {places}"]
     if coherence.shape == "shifting" and coherence.speeds != (1.0,):
-        words.append("speeds " + ", ".join(_speed(speed) for speed in coherence.speeds))
+        groups = [(_speed(speed), len(list(held))) for speed, held in itertools.groupby(coherence.speeds)]
+        words.append("speeds " + ", ".join(speed + (f" ({count}×)" if count > 1 else "") for speed, count in groups))
     words += ["causal"] * coherence.causal
     return coherence.shape, ", ".join(words)
 
@@ -166,7 +193,7 @@ def _losses(run: LatentRun) -> str:
     return f"{shown_value(judged, 1)}{late}<small>{below}</small>"
 
 
-def shared_settings(runs: Sequence[LatentRun]) -> dict[str, Any]:
+def shared_settings(runs: Sequence[LatentRun]) -> dict[str, str]:
     """Settings that are the same in all runs, by their names in words.
 
     Parameters
@@ -175,7 +202,7 @@ def shared_settings(runs: Sequence[LatentRun]) -> dict[str, Any]:
         Of one kind of sequences.
     """
     apart = set(_differing(runs))
-    return {_named(key): value for key, value in _told(runs[0]).items() if key not in apart}
+    return {_named(key): _shown(value) for key, value in _told(runs[0]).items() if key not in apart}
 
 
 def _differing(runs: Sequence[LatentRun]) -> list[str]:
@@ -222,21 +249,23 @@ def _ends(runs: Iterable[LatentRun], begin: str) -> list[str]:
     return list(dict.fromkeys(key.removeprefix(begin) for run in runs for key in run.figures if key.startswith(begin)))
 
 
-def figure_tables(runs: Sequence[LatentRun]) -> str:
+def figure_tables(runs: Sequence[LatentRun], *, comparable: bool = True) -> str:
     """Figures of the validation split, one row for each run: how well it tells the data, what rolls, all others.
 
     Parameters
     ----------
     runs
         Of one kind of sequences; those that are not finished have dashes.
+    comparable
+        Whether figures of one row compare with those of another: the best of a column is bold.
     """
     if not any(run.figures for run in runs):
         return "<p>No run has figures yet: they are found when a training ends.</p>\n"
     grey = is_of_factors(runs)
     first, second = (list(_GREY), _of_factors(runs)) if grey else (_with_levels(runs), _of_lags(runs))
     parts = [
-        _table(first, runs, "How well sequences are told" if grey else "How well rain is told"),
-        _table(second, runs, "What rolls"),
+        _table(first, runs, "How well sequences are told" if grey else "How well rain is told", comparable),
+        _table(second, runs, "What rolls", comparable),
         _further([*first, *second], runs),
     ]
     return "".join(parts)
@@ -279,15 +308,15 @@ def _of_lags(runs: Sequence[LatentRun]) -> list[Column]:
     return made
 
 
-def _table(columns: Sequence[Column], runs: Sequence[LatentRun], caption: str) -> str:
-    """Figures in columns; one that no run has is left out, the best of a column is bold."""
+def _table(columns: Sequence[Column], runs: Sequence[LatentRun], caption: str, comparable: bool) -> str:
+    """Figures in columns; one that no run has is left out."""
     shown = [column for column in columns if any(column.key in run.figures for run in runs)]
     heads = ["run", *(f"{escape(one.head)}<small>{escape(one.below) or '&nbsp;'}</small>" for one in shown)]
-    best = {one.key: _best(one, [run.figures.get(one.key, np.nan) for run in runs]) for one in shown}
+    compared = runs if comparable else []
+    best = {one.key: _best(one, [run.figures.get(one.key, np.nan) for run in compared]) for one in shown}
     lines = []
     for run in runs:
-        cells = "".join(_cell(one, run.figures, best[one.key]) for one in shown)
-        lines.append((escape(run.name) + ("" if run.is_finished else "<small>unfinished</small>"), cells))
+        lines.append((row_name(run), "".join(_cell(one, run.figures, best[one.key]) for one in shown)))
     return table("scores", heads, lines, caption=caption) if shown else ""
 
 

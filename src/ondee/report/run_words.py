@@ -13,7 +13,7 @@ from ondee.report.table import shown_value
 from ondee.report.wording import counted, gathered
 from ondee.run import LatentRun
 
-__all__ = ["READINGS", "run_summary", "what_of"]
+__all__ = ["READINGS", "difference_words", "run_summary", "what_of"]
 
 _WHAT = {"digits": "digits that turn, grow or change colour", "sprites": "sprites that move, turn or grow"}
 _COMMIT = 10
@@ -47,7 +47,7 @@ READINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "rain": (
         ("reconstruction", "what is missed of an observed pixel by posterior means", "whether latents have any order"),
-        ("bound", "what is missed of a frame by one draw, and the divergence", "missing pixels"),
+        ("bound", "what is missed of a frame by one draw, and the divergence", "how much of a frame was observed"),
         ("CSI", "hits over hits, misses and false alarms of the expected rain", "how far off a miss is"),
         ("wet ratio", "expected wet pixels over observed ones", "where it rains"),
         (
@@ -59,7 +59,7 @@ READINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
             "rolled, frozen",
             "what is missed of an observed pixel so many frames ahead, decoded from latents rolled, or left as they "
             "are",
-            "what any forecast of rain can tell at all",
+            "forecasts: latents share u with later frames unless the coherence is causal",
         ),
         _UNITS,
     ),
@@ -98,9 +98,7 @@ def run_summary(runs: Sequence[LatentRun]) -> list[Told]:
     made += [Told("open", _unfinished(run)) for run in runs if not run.is_finished]
     if done:
         made += _of_factors(done) if is_of_factors(done) else _of_rain(done)
-        apart = _apart(done)
-        if apart:
-            made.append(Told("found", apart))
+        made += [Told("found", words) for words in (_ahead_only(done), difference_words(done)) if words]
         made.append(Told("open", _caution(done)))
     return made
 
@@ -110,9 +108,8 @@ def run_summary(runs: Sequence[LatentRun]) -> list[Told]:
 
 def _opening(runs: Sequence[LatentRun], done: Sequence[LatentRun]) -> str:
     """Which runs, of what, how long, on which commit."""
-    names = gathered([run.name for run in runs])
-    parts = ", and of ".join(dict.fromkeys(what_of(run) for run in runs))
-    words = f"{counted(len(runs), 'run')} of {parts}: {names}."
+    groups = {what: [run.name for run in runs if what_of(run) == what] for what in map(what_of, runs)}
+    words = " ".join(f"{counted(len(held), 'run')} of {what}: {gathered(held)}." for what, held in groups.items())
     if not done:
         return words
     verb = "The finished ones" if len(done) < len(runs) else "They"
@@ -145,8 +142,14 @@ def _unfinished(run: LatentRun) -> str:
     return words + "; it has no figures yet."
 
 
-def _apart(done: Sequence[LatentRun]) -> str:
-    """That figures of other data or another law do not compare; empty where they do."""
+def difference_words(done: Sequence[LatentRun]) -> str:
+    """That figures of other data, other sequences or another law do not compare; empty where they do.
+
+    Parameters
+    ----------
+    done
+        Runs of one kind of sequences.
+    """
     reasons = []
     if len({str(run.training.get("fingerprint")) for run in done}) > 1:
         reasons.append("data")
@@ -160,10 +163,10 @@ def _apart(done: Sequence[LatentRun]) -> str:
 
 
 def _caution(done: Sequence[LatentRun]) -> str:
-    rows = " and each row is one training: a difference between two rows may be one of seeds" if len(done) > 1 else ""
+    rows = "each row is one training, so that a difference between two rows may be one of seeds"
     return (
         "All figures are of the validation split, from which nothing was learnt but by which settings may have been "
-        f"chosen{rows or ', and of one training'}. The test split was not looked at."
+        f"chosen; {rows if len(done) > 1 else 'they are of one training'}. The test split was not looked at."
     )
 
 
@@ -183,7 +186,7 @@ def _of_factors(done: Sequence[LatentRun]) -> list[Told]:
         others = [_of_factor(name, judged, best) for name in names]
         if any(others):
             made.append(Told("", "Other runs are ahead in single factors: " + "; ".join(filter(None, others)) + "."))
-    decoded = [_decoded(run, names) for run in done]
+    decoded = [_decoded(run, names) for run in done if 0 in run.settings.lead]
     made += [Told("", words) for words in decoded if words]
     return made
 
@@ -242,10 +245,25 @@ def _of_rain(done: Sequence[LatentRun]) -> list[Told]:
         first = f"{which} {skill}; latents left as they are lie nearer to those of later frames than rolled ones."
         made = [Told("found", first)]
     elif own <= before:
-        made = [Told("found", f"{best.name} has {skill}: the roll is built in and not learnt.")]
+        which = f"{best.name} has" if alone else f"The highest roll skill is that of {best.name}, which has"
+        made = [Told("found", f"{which} {skill}: the roll is built in and not learnt.")]
     else:
         made = [Told("clear", f"{best.name} {'rolls' if alone else 'rolls best'}: it has {skill}.")]
-    return [*made, Told("", _decoded_rain(judged, lag, ahead))]
+    own_frames = [run for run in judged if 0 in run.settings.lead]
+    if own_frames:
+        made.append(Told("", _decoded_rain(own_frames, lag, ahead)))
+    return made
+
+
+def _ahead_only(done: Sequence[LatentRun]) -> str:
+    """Which runs have not learnt to decode a frame from its own latents; empty where all have."""
+    names = [run.name for run in done if 0 not in run.settings.lead]
+    if not names:
+        return ""
+    return (
+        f"Only frames ahead were learnt by {gathered(names)}: what is decoded there from latents that are not rolled, "
+        "the reconstruction and the frozen ones, was never learnt and is not counted above."
+    )
 
 
 def _decoded_rain(judged: Sequence[LatentRun], lag: int, ahead: str) -> str:

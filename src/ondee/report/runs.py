@@ -16,7 +16,7 @@ from ondee.plot.training import draw_learning
 from ondee.report.figures import kept
 from ondee.report.parts import bullets, cells, definitions, document, section, table, told
 from ondee.report.run_rows import figure_tables, is_of_factors, settings_table, shared_settings
-from ondee.report.run_words import READINGS, run_summary
+from ondee.report.run_words import READINGS, difference_words, run_summary
 from ondee.report.wording import counted
 from ondee.run import LatentRun, latent_runs, load_latent
 from ondee.topographic.judging import unrolled
@@ -35,8 +35,9 @@ _HEADINGS = {
 }
 _LEARNING = (
     "The loss against the step: of training sequences, each point the mean since the one before, and, with marks, of "
-    "the averaged weights on the sequences of the validation, always the same ones. It is the bound that is learnt by, "
-    "with all leads and, in training, with the weight that the divergence then has."
+    "the averaged weights on the sequences of the validation, always the same ones. It is what "
+    "is learnt by, with the leads and the weight of the divergence of each run; where these differ, curves do not "
+    "compare."
 )
 _ROLLS = (
     "Of each sequence, from above: its frames, their reconstruction, and what the latents of the first frame decode to "
@@ -133,7 +134,7 @@ class _Gallery:
             return f'<article id="{escape(name)}">\n{heading}\n<p>The training left no picture.</p>\n</article>'
         step, picture = found
         asked = run.training.get("steps")
-        caption = f"{_ROLLS} The last picture that the training left, from step {told(step)}"
+        caption = f"The last picture that the training left, from step {told(step)}"
         caption += f" of {told(asked)}." if asked else "."
         with disk_errors(picture):
             held = {".png": picture.read_bytes()}
@@ -162,7 +163,7 @@ def _page(runs: Sequence[LatentRun], gallery: _Gallery) -> str:
         "summary": bullets((one.topic, one.text) for held in kinds.values() for one in run_summary(held)),
         "rows": _rows(kinds),
         "learning": gallery.learning(runs),
-        "rolls": "\n".join(gallery.rolls(run) for run in runs),
+        "rolls": "\n".join([f"<p>{_ROLLS}</p>", *(gallery.rolls(run) for run in runs)]),
         "reading": _reading(runs),
         "settings": _settings(kinds),
     }
@@ -190,12 +191,12 @@ def _rows(kinds: dict[str, list[LatentRun]]) -> str:
     """Tables of each kind of sequences."""
     parts = [
         "<p>Rows are runs, figures are those of the validation split, one training each. ↑ more is better, ↓ less is, "
-        "→ the best value. <b>Bold</b> is the best of a column; without several trainings of each row nothing says "
-        "whether it would be so again. A dash: the run does not tell it.</p>"
+        "→ the best value. <b>Bold</b> is the best of a column where rows compare; one training of each does not "
+        "say whether it would be so again. A dash: the run does not tell it.</p>"
     ]
     for kind, runs in kinds.items():
         heading = f"<h3>{escape(_NAMES.get(kind, kind))}</h3>\n" if len(kinds) > 1 else ""
-        parts.append(heading + settings_table(runs) + figure_tables(runs))
+        parts.append(heading + settings_table(runs) + figure_tables(runs, comparable=not difference_words(runs)))
     return "\n".join(parts)
 
 
