@@ -123,7 +123,11 @@ def test_rows_tell_settings_and_figures(page, runs):
     figures = run.latent_runs(runs / "rolling")[0].figures
     for told in ("shifting", "5 frames × 1 place", "2 × 15", f"frozen {figures['frozen_scale']:.1f}"):
         assert told in text
-    assert f"{figures['capcorr_x']:.2f}".replace("-", "−") in text and "capsule correlation, orientation" in text
+    assert (
+        f"{figures['capcorr_x']:.2f}".replace("-", "−") in text
+        and "Capsule correlation" in text
+        and "orientation" in text
+    )
     assert "equivariance_drawn" in text and "identity" in text  # figures without a column, and those beside one
     assert "figures of the validation split" in text and "one training" in text
 
@@ -169,7 +173,7 @@ def test_kinds_stand_apart_and_other_keys_leave_a_dash(tmp_path):
     page = Page(write_runs_report(tmp_path, tmp_path / "rows.html").read_text(encoding="utf-8"))
     text = text_of(page)
     assert "1 run of digits · 2 runs of rain" in text
-    assert "capsule correlation, hue" in text and "roll skill, 2 frames ahead" in text and "–" in text
+    assert "Capsule correlation" in text and "hue" in text and "2 frames ahead" in text and "–" in text
     assert "No run has metrics" in text and "16 × 16 pixels, 5 min apart, cells of 2 × 2 km" in text
 
 

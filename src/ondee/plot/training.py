@@ -155,13 +155,16 @@ def _draw_several(runs: Mapping[str, Sequence[Mapping[str, Any]]], panels: Mappi
             inside = [name for name in runs if panels[name] == title]
             known: list[float] = []
             for name, look in looks(inside, style).items():
-                ax.plot(*_losses(runs[name], "loss"), color=look.colour, alpha=_PALE, linewidth=1.0 * size)
+                learnt = _losses(runs[name], "loss")
+                alone = "." if len(learnt[0]) == 1 else None
+                ax.plot(*learnt, color=look.colour, alpha=_PALE, linewidth=1.0 * size, marker=alone)
                 steps, values = _losses(runs[name], "validation_loss")
                 ax.plot(steps, values, **look.line(), **look.mark(3.5 * size), label=name)
-                known += [*values, *_losses(runs[name], "loss")[1]]
+                known += [*values, *learnt[1]]
             if known and min(known) > 0:
                 ax.set_yscale("log")
                 _name_ticks(ax)
+            ax.xaxis.get_major_locator().set_params(integer=True)
             ax.set_title(title)
             ax.set_ylabel("loss, nats a frame")
             ax.grid(axis="y", alpha=0.25, linewidth=0.5)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ondee.report.parts import cells, table, told
 from ondee.report.table import shown_value
+from ondee.report.wording import counted, gathered
 from ondee.run import LatentRun
 from ondee.topographic.coherence import Coherence
 
@@ -75,15 +76,13 @@ _GREY = (
         0,
         beside=tuple((word, f"equivariance_{word}") for word in _EQUIVARIANCE),
     ),
-    Column("active units of z", "of all latents", "active_units_z", 0),
-    Column("active units of u", "of all latents", "active_units_u", 0),
+    Column("active units of z", "below: of u", "active_units_z", 0, beside=(("u", "active_units_u"),)),
 )
 _RAIN = (
     Column("reconstruction", "nats a pixel ↓", "nats", 3, -np.inf),
     Column("bound", "nats a frame", "reconstruction", 0, beside=(("and divergence", "divergence"),)),
     Column("wet ratio", "→ 1", "wet_ratio", 2, 1.0),
-    Column("active units of z", "of all latents", "active_units_z", 0),
-    Column("active units of u", "of all latents", "active_units_u", 0),
+    Column("active units of z", "below: of u", "active_units_z", 0, beside=(("u", "active_units_u"),)),
 )
 
 
@@ -109,7 +108,7 @@ def settings_table(runs: Sequence[LatentRun]) -> str:
         words, small = coherence_words(run.settings.coherence)
         late = "" if run.is_finished else f"<small>of {told(run.training.get('steps'))}</small>"
         row = [
-            f"{escape(words)}<small>{escape(small)}</small>",
+            escape(words) + "".join(f"<small>{escape(part)}</small>" for part in small.split(", ", 1)),
             f"{run.settings.capsules} × {places}",
             told(run.parameters),
             told(run.steps) + late,
@@ -149,8 +148,8 @@ def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
 
     Examples
     --------
-    >>> coherence_words(Coherence(frames=6, speeds=(0.0, 1.0), causal=True))
-    ('shifting', '6 frames × 3 places, speeds 0, 1, causal')
+    >>> coherence_words(Coherence(frames=6, speeds=(0.0, 0.0, 1.0), causal=True))
+    ('shifting', '6 frames × 3 places, speeds 0 (2×) and 1, causal')
     >>> coherence_words(None)
     ('none', 'plain latents')
     """
@@ -161,8 +160,10 @@ def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
     words = [f"{frames} × {places}"]
     if coherence.shape == "shifting" and coherence.speeds != (1.0,):
         groups = [(_speed(speed), len(list(held))) for speed, held in itertools.groupby(coherence.speeds)]
-        words.append("speeds " + ", ".join(speed + (f" ({count}×)" if count > 1 else "") for speed, count in groups))
+        words.append("speeds " + gathered([speed + (f" ({count}×)" if count > 1 else "") for speed, count in groups]))
     words += ["causal"] * coherence.causal
+    ends = [name for name, end in (("time", coherence.time), ("place", coherence.capsule)) if end == "open"]
+    words += [f"open ends of {' and '.join(ends)}"] if ends else []
     return coherence.shape, ", ".join(words)
 
 
@@ -215,11 +216,7 @@ def _differing(runs: Sequence[LatentRun]) -> list[str]:
 def _told(run: LatentRun) -> dict[str, Any]:
     """Settings of a run; those that it does not tell have their usual values where the model knows them."""
     plain = {**run.training, **run.settings.model_dump(mode="json")}
-    made = {key: value for key, value in plain.items() if key not in (*_OWN, *_UNTOLD)}
-    if run.settings.coherence is not None:
-        ends = run.settings.coherence
-        made |= {"ends of time": ends.time, "ends of a capsule": ends.capsule}
-    return made
+    return {key: value for key, value in plain.items() if key not in (*_OWN, *_UNTOLD)}
 
 
 def _named(key: str) -> str:
@@ -262,32 +259,19 @@ def figure_tables(runs: Sequence[LatentRun], *, comparable: bool = True) -> str:
     if not any(run.figures for run in runs):
         return "<p>No run has figures yet: they are found when a training ends.</p>\n"
     grey = is_of_factors(runs)
-    first, second = (list(_GREY), _of_factors(runs)) if grey else (_with_levels(runs), _of_lags(runs))
-    parts = [
-        _table(first, runs, "How well sequences are told" if grey else "How well rain is told", comparable),
-        _table(second, runs, "What rolls", comparable),
-        _further([*first, *second], runs),
-    ]
-    return "".join(parts)
+    tables = {"Reconstruction and latents": list(_GREY) if grey else _with_levels(runs)}
+    tables |= _of_factors(runs) if grey else _of_lags(runs)
+    parts = [_table(columns, runs, caption, comparable) for caption, columns in tables.items()]
+    return "".join(parts) + _further([one for columns in tables.values() for one in columns], runs)
 
 
-def _of_factors(runs: Sequence[LatentRun]) -> list[Column]:
+def _of_factors(runs: Sequence[LatentRun]) -> dict[str, list[Column]]:
     names = factors_of(runs)
-    rolls = [
-        Column(
-            f"capsule correlation, {name}",
-            "↑",
-            f"capcorr_{name}",
-            2,
-            np.inf,
-            (("untrained", f"capcorr_{name}_untrained"),),
-        )
-        for name in names
+    correlated = [
+        Column(name, "↑", f"capcorr_{name}", 2, np.inf, (("untrained", f"capcorr_{name}_untrained"),)) for name in names
     ]
-    return rolls + [
-        Column(f"rolled, {name}", "nats a frame ↓", f"rolled_{name}", 1, -np.inf, (("frozen", f"frozen_{name}"),))
-        for name in names
-    ]
+    decoded = [Column(name, "↓", f"rolled_{name}", 1, -np.inf, (("frozen", f"frozen_{name}"),)) for name in names]
+    return {"Capsule correlation": correlated, "Later frames from the first one rolled, nats a frame": decoded}
 
 
 def _with_levels(runs: Sequence[LatentRun]) -> list[Column]:
@@ -295,17 +279,13 @@ def _with_levels(runs: Sequence[LatentRun]) -> list[Column]:
     return [_RAIN[0], *levels, *_RAIN[1:]]
 
 
-def _of_lags(runs: Sequence[LatentRun]) -> list[Column]:
-    made = []
+def _of_lags(runs: Sequence[LatentRun]) -> dict[str, list[Column]]:
+    skills, decoded = [], []
     for lag in lags_of(runs):
-        ahead = f"{lag} frame{'s' if lag > 1 else ''} ahead"
-        beside = (("untrained", f"roll_skill_{lag}_untrained"),)
-        made.append(Column(f"roll skill, {ahead}", "↑", f"roll_skill_{lag}", 2, np.inf, beside))
-    for lag in lags_of(runs):
-        ahead = f"{lag} frame{'s' if lag > 1 else ''} ahead"
-        beside = (("frozen", f"frozen_{lag}"),)
-        made.append(Column(f"rolled, {ahead}", "nats a pixel ↓", f"rolled_{lag}", 3, -np.inf, beside))
-    return made
+        ahead, key = counted(lag, "frame") + " ahead", f"roll_skill_{lag}"
+        skills.append(Column(ahead, "↑", key, 2, np.inf, (("untrained", f"{key}_untrained"),)))
+        decoded.append(Column(ahead, "↓", f"rolled_{lag}", 3, -np.inf, (("frozen", f"frozen_{lag}"),)))
+    return {"Roll skill": skills, "Rain from rolled latents, nats a pixel": decoded}
 
 
 def _table(columns: Sequence[Column], runs: Sequence[LatentRun], caption: str, comparable: bool) -> str:
@@ -323,12 +303,10 @@ def _table(columns: Sequence[Column], runs: Sequence[LatentRun], caption: str, c
 def _best(column: Column, values: Sequence[float]) -> str:
     """How the best value of a column is printed; empty where there is nothing to compare."""
     finite = [value for value in values if np.isfinite(value)]
-    if np.isnan(column.best) or len(finite) < 2:
+    if np.isnan(column.best) or len({shown_value(value, column.digits) for value in finite}) < 2:
         return ""
-    far = {
-        value: abs(value - column.best) if np.isfinite(column.best) else -np.sign(column.best) * value
-        for value in finite
-    }
+    sign = np.sign(column.best)
+    far = {value: -sign * value if np.isinf(column.best) else abs(value - column.best) for value in finite}
     return shown_value(min(far, key=lambda value: far[value]), column.digits)
 
 

@@ -17,6 +17,8 @@ __all__ = ["READINGS", "difference_words", "run_summary", "what_of"]
 
 _WHAT = {"digits": "digits that turn, grow or change colour", "sprites": "sprites that move, turn or grow"}
 _COMMIT = 10
+_LEAST = 0.5
+"""Mean capsule correlation from which on a run is said to roll."""
 
 _LIKELIHOOD = (
     ("log-likelihood", "importance-weighted bound on log p of whole sequences", "which frame is wrong"),
@@ -86,20 +88,28 @@ def what_of(run: LatentRun) -> str:
 
 
 def run_summary(runs: Sequence[LatentRun]) -> list[Told]:
-    """Sentences on runs of one kind of sequences: what they are, what is not finished, which one rolls, what to mind.
+    """Sentences on runs: what they are, what is not finished, which one rolls best, and what to mind.
 
     Parameters
     ----------
     runs
-        Of one kind of sequences.
+        Of any kinds of sequences; each kind is told by itself.
     """
+    made = []
+    for kind in dict.fromkeys(run.sequences for run in runs):
+        made += _of_kind([run for run in runs if run.sequences == kind])
+    done = [run for run in runs if run.is_finished]
+    return [*made, Told("open", _caution(done))] if done else made
+
+
+def _of_kind(runs: Sequence[LatentRun]) -> list[Told]:
+    """Sentences on runs of one kind of sequences."""
     done = [run for run in runs if run.is_finished]
     made = [Told("", _opening(runs, done))]
     made += [Told("open", _unfinished(run)) for run in runs if not run.is_finished]
     if done:
         made += _of_factors(done) if is_of_factors(done) else _of_rain(done)
         made += [Told("found", words) for words in (_ahead_only(done), difference_words(done)) if words]
-        made.append(Told("open", _caution(done)))
     return made
 
 
@@ -201,6 +211,9 @@ def _correlated(best: LatentRun, names: Sequence[str], *, alone: bool) -> Told:
     if not own > max(before, 0.0):
         which = best.name if alone else f"No run, not even {best.name}"
         return Told("found", f"{which} {'does not roll' if alone else 'rolls'} more than untrained: {mean}.")
+    if own < _LEAST:
+        which = f"{best.name} hardly rolls" if alone else f"No run rolls well, {best.name} best"
+        return Told("open", f"{which}: {mean}.")
     return Told("clear", f"{best.name} {'rolls' if alone else 'rolls best'}: {mean}.")
 
 

@@ -160,7 +160,7 @@ def _page(runs: Sequence[LatentRun], gallery: _Gallery) -> str:
     }
     title = f"Autoencoders of sequences: {runs[0].name if len(runs) == 1 else counted(len(runs), 'run')}"
     parts = {
-        "summary": bullets((one.topic, one.text) for held in kinds.values() for one in run_summary(held)),
+        "summary": bullets(run_summary(runs)),
         "rows": _rows(kinds),
         "learning": gallery.learning(runs),
         "rolls": "\n".join([f"<p>{_ROLLS}</p>", *(gallery.rolls(run) for run in runs)]),
