@@ -187,7 +187,7 @@ def test_kinds_stand_apart_and_other_keys_leave_a_dash(tmp_path):
         (
             0.34,
             0.4,
-            "The highest roll skill is that of b, which has a roll skill of 0.34 one frame ahead, 0.40 untrained",
+            "The highest roll skill is that of b, 0.34 one frame ahead, no more than the 0.40 that it has untrained",
         ),
         (-0.5, -0.4, "No run rolls as the rain moves: the highest is that of b, a roll skill of −0.50"),
     ],
@@ -206,7 +206,7 @@ def test_what_does_not_compare_is_said(tmp_path):
     write_run(tmp_path / "a", figures=rain_figures(0.2, 0.1))
     write_run(tmp_path / "b", figures=rain_figures(0.3, 0.1), fingerprint="b", likelihood="hurdle-gamma", lead=[1])
     text = words(tmp_path)
-    assert "The runs differ in data and likelihoods" in text
+    assert "The runs differ in data and likelihood:" in text
     assert "Only frames ahead were learnt by b" in text and "than latents left as they are in a" in text
     page = write_runs_report(tmp_path, tmp_path / "rows.html").read_text(encoding="utf-8")
     assert 'class="best"' not in page
@@ -220,7 +220,7 @@ def test_factors_are_told_by_the_run_that_is_ahead(tmp_path):
     write_run(tmp_path / "b", kind="digits", figures={**first, **decoded, "capcorr_hue": 0.2, "capcorr_scale": 0.6})
     text = words(tmp_path)
     assert "a rolls best" in text and "Other runs are ahead in single factors: b in scale (0.60)" in text
-    assert "left as it is for hue, not for scale" in text
+    assert "left as it is in hue (a); hue (b)." in text
     write_run(
         tmp_path / "c" / "d", kind="digits", figures={**first, "capcorr_hue": 0.0, "capcorr_scale": 0.1, **decoded}
     )

@@ -108,7 +108,7 @@ def settings_table(runs: Sequence[LatentRun]) -> str:
         words, small = coherence_words(run.settings.coherence)
         late = "" if run.is_finished else f"<small>of {told(run.training.get('steps'))}</small>"
         row = [
-            escape(words) + "".join(f"<small>{escape(part)}</small>" for part in small.split(", ", 1)),
+            escape(words) + "".join(f"<small>{escape(part)}</small>" for part in small),
             f"{run.settings.capsules} × {places}",
             told(run.parameters),
             told(run.steps) + late,
@@ -143,18 +143,18 @@ def _shown(value: Any) -> str:
     return told(value) or "–"
 
 
-def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
+def coherence_words(coherence: Coherence | None) -> tuple[str, tuple[str, ...]]:
     """Shape of a coherence, and its extent.
 
     Examples
     --------
     >>> coherence_words(Coherence(frames=6, speeds=(0.0, 0.0, 1.0), causal=True))
-    ('shifting', '6 frames × 3 places, speeds 0 (2×) and 1, causal')
+    ('shifting', ('6 frames × 3 places', 'speeds 0 (2×) and 1', 'causal'))
     >>> coherence_words(None)
-    ('none', 'plain latents')
+    ('none', ('plain latents',))
     """
     if coherence is None:
-        return "none", "plain latents"
+        return "none", ("plain latents",)
     frames = "1 frame" if coherence.frames == 1 else f"{coherence.frames} frames"
     places = "1 place" if coherence.width == 1 else f"{coherence.width} places"
     words = [f"{frames} × {places}"]
@@ -164,7 +164,7 @@ def coherence_words(coherence: Coherence | None) -> tuple[str, str]:
     words += ["causal"] * coherence.causal
     ends = [name for name, end in (("time", coherence.time), ("place", coherence.capsule)) if end == "open"]
     words += [f"open ends of {' and '.join(ends)}"] if ends else []
-    return coherence.shape, ", ".join(words)
+    return coherence.shape, tuple(words)
 
 
 def _speed(speed: float | tuple[float, ...]) -> str:

@@ -164,9 +164,9 @@ def difference_words(done: Sequence[LatentRun]) -> str:
     if len({str(run.training.get("fingerprint")) for run in done}) > 1:
         reasons.append("data")
     if len({(run.shape, str(run.rain)) for run in done}) > 1:
-        reasons.append("sequences of another size, step or cell")
+        reasons.append("size, step or cell of their sequences")
     if len({run.settings.likelihood for run in done}) > 1:
-        reasons.append("likelihoods")
+        reasons.append("likelihood")
     if not reasons:
         return ""
     return f"The runs differ in {gathered(reasons)}: nats and scores of one row do not compare with those of another."
@@ -197,7 +197,9 @@ def _of_factors(done: Sequence[LatentRun]) -> list[Told]:
         if any(others):
             made.append(Told("", "Other runs are ahead in single factors: " + "; ".join(filter(None, others)) + "."))
     decoded = [_decoded(run, names) for run in done if 0 in run.settings.lead]
-    made += [Told("", words) for words in decoded if words]
+    if any(decoded):
+        words = "Decoded, the rolled first frame is nearer to later frames than the same left as it is in "
+        made.append(Told("", words + "; ".join(filter(None, decoded)) + "."))
     return made
 
 
@@ -233,9 +235,7 @@ def _decoded(run: LatentRun, names: Sequence[str]) -> str:
     }
     if not held:
         return ""
-    better, worse = ([name for name, is_better in held.items() if is_better is flag] for flag in (True, False))
-    words = f"Decoded, the rolled first frame of {run.name} is nearer to later frames than the same left as it is for "
-    return words + (gathered(better) or "no factor") + (f", not for {gathered(worse)}." if better and worse else ".")
+    return f"{gathered([name for name, is_better in held.items() if is_better]) or 'no factor'} ({run.name})"
 
 
 def _of_rain(done: Sequence[LatentRun]) -> list[Told]:
@@ -258,8 +258,9 @@ def _of_rain(done: Sequence[LatentRun]) -> list[Told]:
         first = f"{which} {skill}; latents left as they are lie nearer to those of later frames than rolled ones."
         made = [Told("found", first)]
     elif own <= before:
-        which = f"{best.name} has" if alone else f"The highest roll skill is that of {best.name}, which has"
-        made = [Told("found", f"{which} {skill}: the roll is built in and not learnt.")]
+        which = f"{best.name} has a roll skill of" if alone else f"The highest roll skill is that of {best.name},"
+        own_words, before_words = (shown_value(value, 2) for value in (own, before))
+        made = [Told("found", f"{which} {own_words} {ahead}, no more than the {before_words} that it has untrained.")]
     else:
         made = [Told("clear", f"{best.name} {'rolls' if alone else 'rolls best'}: it has {skill}.")]
     own_frames = [run for run in judged if 0 in run.settings.lead]
