@@ -160,7 +160,7 @@ def _draw_several(runs: Mapping[str, Sequence[Mapping[str, Any]]], panels: Mappi
                 ax.plot(*learnt, color=look.colour, alpha=_PALE, linewidth=1.0 * size, marker=alone)
                 steps, values = _losses(runs[name], "validation_loss")
                 ax.plot(steps, values, **look.line(), **look.mark(3.5 * size), label=name)
-                known += [*values, *learnt[1]]
+                known += [value for value in (*values, *learnt[1]) if np.isfinite(value)]
             if known and min(known) > 0:
                 ax.set_yscale("log")
                 _name_ticks(ax)

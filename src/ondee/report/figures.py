@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from ondee.output import check_target, whole
 from ondee.report.parts import image
@@ -53,9 +54,7 @@ def kept(
         with whole(saved, force=force) as draft:
             draft.write_bytes(written)
     near = folder.relative_to(beside) if folder.is_relative_to(beside) else folder
-    links = " ".join(
-        f'<a href="{escape((near / name).as_posix())}{suffix}">{suffix[1:].upper()}</a>' for suffix in held
-    )
+    links = " ".join(f'<a href="{quote((near / name).as_posix())}{suffix}">{suffix[1:].upper()}</a>' for suffix in held)
     return (
         f'<article id="{escape(name)}">\n<h3>{escape(title)}</h3>\n<figure>\n'
         f"{image(held[shown], _KINDS[shown], title)}\n"

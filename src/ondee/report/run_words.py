@@ -275,8 +275,8 @@ def _ahead_only(done: Sequence[LatentRun]) -> str:
     if not names:
         return ""
     return (
-        f"Only frames ahead were learnt by {gathered(names)}: what is decoded there from latents that are not rolled, "
-        "the reconstruction and the frozen ones, was never learnt and is not counted above."
+        f"Only frames ahead were learnt by {gathered(names)}: a reconstruction there is one of frames ahead, not of "
+        "the frame itself, and what frozen latents decode to was never learnt, so that it is not counted above."
     )
 
 

@@ -122,9 +122,7 @@ class _Gallery:
         """Sequences of a run, reconstructed and rolled."""
         name = f"rolls-{run.name}"
         if run.is_finished and run.sequences == "sprites":
-            caption = (
-                f"{_ROLLS} Drawn from the model as it is, for the first sequence of the validation of each factor."
-            )
+            caption = "Drawn from the model as it is, for the first sequence of the validation of each factor."
             return self.keep(
                 (name, run.name, caption), encoded_all(_rolled_sprites(run, self.style), (".png", ".svg")), ".png"
             )
