@@ -194,7 +194,8 @@ def _rows(kinds: dict[str, list[LatentRun]]) -> str:
     ]
     for kind, runs in kinds.items():
         heading = f"<h3>{escape(_NAMES.get(kind, kind))}</h3>\n" if len(kinds) > 1 else ""
-        parts.append(heading + settings_table(runs) + figure_tables(runs, comparable=not difference_words(runs)))
+        apart = difference_words([run for run in runs if run.is_finished])
+        parts.append(heading + settings_table(runs) + figure_tables(runs, comparable=not apart))
     return "\n".join(parts)
 
 
@@ -215,10 +216,10 @@ def _settings(kinds: dict[str, list[LatentRun]]) -> str:
     heads = ("run", "finished", "commit", "ondee", "torch", "learnt from")
     runs = [run for held in kinds.values() for run in held]
     parts = [table("words", heads, [(escape(run.name), cells(*_origin(run))) for run in runs])]
-    machines = list(dict.fromkeys(str(run.origin["machine"]) for run in runs if run.origin.get("machine")))
     for kind, held in kinds.items():
+        machines = list(dict.fromkeys(str(run.origin["machine"]) for run in held if run.origin.get("machine")))
         shared = {**shared_settings(held), "machine": machines or "not told"}
-        whose = "Settings of the run" if len(held) == 1 else f"The same in all runs of {kind}"
+        whose = f"Settings of {held[0].name}" if len(held) == 1 else f"The same in all runs of {kind}"
         parts.append(
             f"<h3>{escape(whose)}</h3>\n" + definitions([(key, key) for key in shared if key != "machine"], shared)
         )
