@@ -26,13 +26,14 @@ from ondee.plot.latent import draw_capsule_rolls, draw_rolls
 from ondee.plot.style import save
 from ondee.topographic import judging, measures, sequences
 from ondee.topographic.judging import judge, unrolled
-from ondee.topographic.measures import capsule_rolls
+from ondee.topographic.measures import capsule_correlation, capsule_rolls
 from ondee.topographic.model import TopographicVAE
 from ondee.topographic.sequences import Factors
+from ondee.topographic.sprites import SHAPES
 from ondee.training.latents import sequences_of
 from ondee.training.settings import LatentConfig
 
-__all__ = ["main", "order", "tables", "turned"]
+__all__ = ["by_shape", "main", "order", "tables", "turned"]
 
 _SEED = 11
 _KEPT = "judged.json"
@@ -241,6 +242,47 @@ def turned(place: Path, mnist: Path | None, count: int) -> dict[str, tuple[NDArr
     return found
 
 
+@torch.no_grad()
+def by_shape(place: Path, count: int) -> dict[str, tuple[float, float]]:
+    """Capsule correlation of the orientation of each shape of sprites, of the model and of an untrained one.
+
+    Parameters
+    ----------
+    place
+        Folder of a run of sprites.
+    count
+        Sequences of all shapes together.
+    """
+    model, source = run.load_latent(place), _source(_config(place, None))
+    fresh, factor = judging.untrained(model, _SEED), list(source.factors).index("orientation")
+    latents, values, shapes = [], [], []
+    for first in range(0, count, _TOGETHER):
+        numbers = range(first, min(first + _TOGETHER, count))
+        drawn = source.batch(numbers, factor=factor)
+        latents.append(torch.stack([one.latents(drawn.frames) for one in (model, fresh)]))
+        values.append(drawn.value)
+        shapes += [int(source.values(number, factor)[1]["shape"][0]) for number in numbers]
+    both, value, shape = torch.cat(latents, 1), np.concatenate(values), np.array(shapes)
+    size = source.factors["orientation"]
+    return {
+        name: (
+            capsule_correlation(both[0, shape == which], value[shape == which], size),
+            capsule_correlation(both[1, shape == which], value[shape == which], size),
+        )
+        for which, name in enumerate(SHAPES)
+    }
+
+
+def _shapes(found: Mapping[str, Mapping[str, tuple[float, float]]], count: int) -> str:
+    """A table of the orientation by shape."""
+    rows = [
+        [_named(name), *(f"{_share(made)} ({_share(before)})" for made, before in each.values())]
+        for name, each in found.items()
+    ]
+    words = f"CapCorr of the orientation by shape, of {count} sequences together; in brackets before any training:"
+    return "\n".join([words, "", page.table_of(["", *SHAPES], rows)])
+
+
 def _drawn_rolls(names: Sequence[str], given: argparse.Namespace) -> None:
     """Draw the rolls of the first and the last run of each set, from the longest coherence to the plain VAE."""
     for kind in {name.split("-")[1] for name in names}:
@@ -275,6 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rolls(run.load_latent(given.runs / name), _source(config), _named(name), target)
     if given.images is not None and found:
         _drawn_rolls(list(found), given)
+    sprites = [name for name, entry in found.items() if entry["sequences"] == "sprites"]
+    shapes = {name: by_shape(given.runs / name, 3 * given.count) for name in sprites}
     origins = {name: _origin(given.runs / name) for name in found}
     facts = {
         "split": f"test, {given.count} sequences of each factor, log p(x) of 32 with 10 draws",
@@ -286,6 +330,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     words = (Path(word).name if Path(word).is_absolute() else word for word in typed)
     text = "\n".join([page.head(shlex.join(["python", "-m", "benchmarks.tvae_rows", *words]), facts), tables(found)])
+    if shapes:
+        text += "\n" + _shapes(shapes, 3 * given.count)
     if not given.out.exists():
         given.out.write_text(_OPENING, encoding="utf-8")
     page.put(given.out, given.name, text)
