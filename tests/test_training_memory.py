@@ -43,5 +43,7 @@ def test_blocks_are_taken_from_what_was_freed():
 def test_what_the_user_has_set_is_left():
     script = "from ondee.training.memory import keep_memory; print(keep_memory())"
     assert asked(script) == ["True"]
+    assert asked(script, MALLOC_ARENA_MAX="2", GLIBC_TUNABLES="glibc.malloc.tcache_count=5") == ["True"]
     for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
         assert asked(script, **{name: "1048576"}) == ["False"]
+    assert asked(script, GLIBC_TUNABLES="glibc.malloc.trim_threshold=1048576") == ["False"]

@@ -37,7 +37,8 @@ READINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         (
             "capsule correlation",
-            "correlation of the roll that is observed with the change of the factor; 1 is perfect, 0 is chance",
+            "correlation of the roll that is observed with the change of the factor; 1 is perfect, and an untrained "
+            "model, told beside it, can have much of it",
             "whether the decoder obeys the roll",
         ),
         (

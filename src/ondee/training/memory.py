@@ -12,7 +12,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of the parameters in <malloc.h>."""
 _LARGEST = 32 * 2**20
 """Largest block, bytes, that the library can be told to take from what it has."""
-_CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+_CHOSEN = ("trim_threshold", "mmap_threshold")
+"""What a user may have set by MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES."""
 
 
 def keep_memory() -> bool:
@@ -31,7 +32,8 @@ def keep_memory() -> bool:
     ----------
     mallopt(3), M_TRIM_THRESHOLD and M_MMAP_THRESHOLD.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN):
+    held = [name for name in os.environ if name.startswith("MALLOC_")] + [os.environ.get("GLIBC_TUNABLES", "")]
+    if platform.libc_ver()[0] != "glibc" or any(name in words.lower() for words in held for name in _CHOSEN):
         return False
     library = ctypes.CDLL(None)
     return bool(library.mallopt(_TRIM_THRESHOLD, 2**31 - 1) and library.mallopt(_MMAP_THRESHOLD, _LARGEST))
