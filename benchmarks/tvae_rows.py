@@ -185,8 +185,8 @@ def _trained(found: Mapping[str, Mapping[str, Any]], origins: Mapping[str, Mappi
 
 def _named(name: str) -> str:
     words = name.split("-")
-    seed = words[3].replace("seed", ", seed ") if len(words) > 3 else ""
-    return _NAMES[words[2]] + seed
+    kind = ", " + words[3].replace("seed", "seed ") if len(words) > 3 else ""
+    return _NAMES[words[2]] + kind
 
 
 def _share(value: float | None) -> str:
