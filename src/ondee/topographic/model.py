@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -48,27 +49,37 @@ class Posterior:
     u_log_variance: Tensor | None = None
     entered: Tensor | None = None
 
+    @cached_property
+    def z_spread(self) -> Tensor:
+        """Standard deviation of z."""
+        return torch.exp(0.5 * self.z_log_variance)
+
+    @cached_property
+    def u_spread(self) -> Tensor | None:
+        """Standard deviation of u."""
+        return None if self.u_log_variance is None else torch.exp(0.5 * self.u_log_variance)
+
     def drawn(self, z_noise: Tensor, u_noise: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Draw z and u from standard normal noise of their shape."""
-        z = self.z_mean + z_noise * torch.exp(0.5 * self.z_log_variance)
-        if self.u_mean is None or self.u_log_variance is None or u_noise is None:
+        z = torch.addcmul(self.z_mean, z_noise, self.z_spread)
+        if self.u_mean is None or self.u_spread is None or u_noise is None:
             return z, None
-        return z, self.u_mean + u_noise * torch.exp(0.5 * self.u_log_variance)
+        return z, torch.addcmul(self.u_mean, u_noise, self.u_spread)
 
     def squares(self) -> Tensor | None:
         """Expectation of u²."""
-        if self.u_mean is None or self.u_log_variance is None:
+        if self.u_mean is None or self.u_spread is None:
             return None
-        return self.u_mean.square() + self.u_log_variance.exp()
+        return self.u_mean.square() + self.u_spread.square()
 
     def divergence(self) -> dict[str, Tensor]:
         """Kullback-Leibler divergence from the standard normal prior of each latent, nats, of ``z`` and of ``u``.
 
         What a register carries on has none of its own.
         """
-        made = {"z": _divergence(self.z_mean, self.z_log_variance)}
-        if self.u_mean is not None and self.u_log_variance is not None:
-            made["u"] = _divergence(self.u_mean, self.u_log_variance)
+        made = {"z": _divergence(self.z_mean, self.z_log_variance, self.z_spread)}
+        if self.u_mean is not None and self.u_log_variance is not None and self.u_spread is not None:
+            made["u"] = _divergence(self.u_mean, self.u_log_variance, self.u_spread)
         return made if self.entered is None else {name: nats * self.entered for name, nats in made.items()}
 
     def weight(self, z: Tensor, u: Tensor | None) -> Tensor:
@@ -81,8 +92,8 @@ class Posterior:
         return found.flatten(-2).sum(-1)
 
 
-def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+def _divergence(mean: Tensor, log_variance: Tensor, spread: Tensor) -> Tensor:
+    return 0.5 * (mean.square() + spread.square() - 1 - log_variance)
 
 
 def _density(values: Tensor, mean: Tensor | float, log_variance: Tensor | float) -> Tensor:
