@@ -24,8 +24,10 @@ print(faults() - begun)
 
 
 def asked(script, **environment):
+    # What another library of this process has set, as dask does for its workers, is not the user's here.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     told = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], env={**ours, **environment}, capture_output=True, text=True, check=True
     )
     return told.stdout.split()
 
