@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks import retrieval_page as page
 from ondee.generative.noise import Noise
-from ondee.plot.latent import draw_places
+from ondee.plot.rolls import draw_places
 from ondee.plot.style import save
 from ondee.progress import track
 from ondee.topographic.coherence import Coherence

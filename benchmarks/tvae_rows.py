@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks import retrieval_page as page
 from ondee import run
-from ondee.plot.latent import draw_capsule_rolls, draw_rolls
+from ondee.plot.rolls import draw_capsule_rolls, draw_rolls
 from ondee.plot.style import save
 from ondee.topographic import judging, measures, sequences
 from ondee.topographic.judging import judge, unrolled
@@ -33,7 +34,7 @@ from ondee.topographic.sprites import SHAPES
 from ondee.training.latents import sequences_of
 from ondee.training.settings import LatentConfig
 
-__all__ = ["by_shape", "main", "order", "tables", "turned"]
+__all__ = ["by_shape", "grouped", "main", "order", "tables", "turned"]
 
 _SEED = 11
 _KEPT = "judged.json"
@@ -115,7 +116,7 @@ def _origin(place: Path) -> dict[str, Any]:
 
 
 def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tables of all runs, one pair for each set.
+    """Tables of all rows, one pair for each set: of several seeds the median and, in brackets, the ends.
 
     Parameters
     ----------
@@ -130,45 +131,63 @@ def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(parts)
 
 
+def grouped(names: Iterable[str]) -> dict[str, list[str]]:
+    """Runs of each row: those whose names differ by the seed alone.
+
+    Parameters
+    ----------
+    names
+        As ``tvae-mnist-13`` or ``tvae-mnist-13-seed2``.
+    """
+    rows: dict[str, list[str]] = {}
+    for name in names:
+        rows.setdefault(re.sub(r"-seed\d+$", "", name), []).append(name)
+    return rows
+
+
 def _likely(found: Mapping[str, Mapping[str, Any]]) -> str:
-    heads = [
-        "",
-        "log p(x)",
-        "as published",
-        "cross-entropy",
-        "divergence",
-        "active z",
-        "active u",
-        "E",
-        "identity",
-        "untrained",
-    ]
-    heads += ["centred", "centred, identity", "one draw"]
-    keys = [
-        "log_likelihood",
-        "log_likelihood_frame",
-        "reconstruction",
-        "divergence",
-        "active_units_z",
-        "active_units_u",
-        "equivariance",
-    ]
-    keys += [f"equivariance_{name}" for name in ("identity", "untrained", "centred", "centred_identity", "drawn")]
-    rows = [[_named(name), *(_number(entry["figures"].get(key)) for key in keys)] for name, entry in found.items()]
-    return page.table_of(heads, rows)
+    told = {"log p(x)": "log_likelihood", "as published": "log_likelihood_frame"}
+    told |= {"cross-entropy": "reconstruction", "divergence": "divergence"}
+    told |= {"active z": "active_units_z", "active u": "active_units_u", "E": "equivariance"}
+    for name in ("identity", "untrained", "centred", "centred, identity"):
+        told[name] = "equivariance_" + name.replace(", ", "_")
+    told["one draw"] = "equivariance_drawn"
+    rows = []
+    for row, names in grouped(found).items():
+        figures = [found[name]["figures"] for name in names]
+        cells = [
+            _spread([made.get(key) for made in figures], _number, is_alone=head not in ("log p(x)", "as published"))
+            for head, key in told.items()
+        ]
+        rows.append([_named(row), *cells])
+    return page.table_of(["", *told], rows)
 
 
 def _rolling(found: Mapping[str, Mapping[str, Any]]) -> str:
     factors = next(iter(found.values()))["factors"]
     heads = ["", *(f"CapCorr {name}" for name in factors), *(f"rolled / frozen, {name}" for name in factors)]
+    groups = {row: [found[name]["figures"] for name in names] for row, names in grouped(found).items()}
     rows = []
-    for name, entry in found.items():
-        made = entry["figures"]
-        pairs = [f"{made[f'rolled_{key}']:.0f} / {made[f'frozen_{key}']:.0f}" for key in factors]
-        rows.append([_named(name), *(_share(made.get(f"capcorr_{key}")) for key in factors), *pairs])
-    first = next(iter(found.values()))["figures"]
-    told = ", ".join(f"{key} {_share(first.get(f'capcorr_{key}_untrained'))}" for key in factors)
-    return page.table_of(heads, rows) + f"\nBefore any training, {_named(next(iter(found)))} has CapCorr {told}.\n"
+    for row, figures in groups.items():
+        pairs = [
+            " / ".join(f"{np.median([made[f'{kind}_{key}'] for made in figures]):.0f}" for kind in ("rolled", "frozen"))
+            for key in factors
+        ]
+        shares = [_spread([made.get(f"capcorr_{key}") for made in figures], _share) for key in factors]
+        rows.append([_named(row), *shares, *pairs])
+    row, figures = next(iter(groups.items()))
+    before = [_spread([made.get(f"capcorr_{key}_untrained") for made in figures], _share) for key in factors]
+    told = ", ".join(f"{key} {share}" for key, share in zip(factors, before, strict=True))
+    return page.table_of(heads, rows) + f"\nBefore any training, {_named(row)} has CapCorr {told}.\n"
+
+
+def _spread(values: Sequence[float | None], form: Callable[[float | None], str], *, is_alone: bool = False) -> str:
+    """Median of the seeds and, in brackets, the lowest and the highest; or the median by itself."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return form(None)
+    told = [form(float(chosen(known))) for chosen in (np.median, np.min, np.max)]
+    return told[0] if is_alone or told[1] == told[2] else f"{told[0]} [{told[1]}, {told[2]}]"
 
 
 def _trained(found: Mapping[str, Mapping[str, Any]], origins: Mapping[str, Mapping[str, Any]]) -> str:
@@ -183,10 +202,20 @@ def _trained(found: Mapping[str, Mapping[str, Any]], origins: Mapping[str, Mappi
     return "; ".join(told)
 
 
+def _seeds(seeds: Mapping[str, int]) -> str:
+    """Which seeds the rows were trained with; rows that have fewer than others are named."""
+    groups = {row: sorted(seeds[name] for name in names) for row, names in grouped(seeds).items()}
+    usual = max(groups.values(), key=len, default=[])
+    told = ", ".join(map(str, usual))
+    if len(usual) > 1:
+        told += "; tables tell the median and, in brackets, the lowest and the highest"
+    fewer = [f"{row} {', '.join(map(str, of))}" for row, of in groups.items() if of != usual]
+    return "; ".join([told, *(["fewer or others: " + ", ".join(fewer)] if fewer else [])])
+
+
 def _named(name: str) -> str:
     words = name.split("-")
-    kind = ", " + words[3].replace("seed", "seed ") if len(words) > 3 else ""
-    return _NAMES[words[2]] + kind
+    return ", ".join([_NAMES[words[2]], *words[3:]])
 
 
 def _share(value: float | None) -> str:
@@ -196,9 +225,8 @@ def _share(value: float | None) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    if value == round(value):
-        return f"{value:,.0f}"
-    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 100 else f"{value:.1f}".replace("-", "−")
+    is_short = abs(value) >= 100 or value == round(value)
+    return (f"{value:,.0f}" if is_short else f"{value:.1f}").replace("-", "−")
 
 
 def rolls(model: TopographicVAE, source: Factors, title: str, path: Path) -> None:
@@ -275,19 +303,26 @@ def by_shape(place: Path, count: int) -> dict[str, tuple[float, float]]:
 
 def _shapes(found: Mapping[str, Mapping[str, tuple[float, float]]], count: int) -> str:
     """A table of the orientation by shape."""
-    rows = [
-        [_named(name), *(f"{_share(made)} ({_share(before)})" for made, before in each.values())]
-        for name, each in found.items()
-    ]
-    words = f"CapCorr of the orientation by shape, of {count} sequences together; in brackets before any training:"
+    rows = []
+    for row, names in grouped(found).items():
+        each = [[found[name][shape] for name in names] for shape in SHAPES]
+        made, before = ([_spread([pair[end] for pair in pairs], _share) for pairs in each] for end in (0, 1))
+        rows.append([_named(row), *(f"{one} ({other})" for one, other in zip(made, before, strict=True))])
+    words = f"CapCorr of the orientation by shape, of {count} sequences together; in parentheses before any training:"
     return "\n".join([words, "", page.table_of(["", *SHAPES], rows)])
 
 
-def _drawn_rolls(names: Sequence[str], given: argparse.Namespace) -> None:
-    """Draw the rolls of the first and the last run of each set, from the longest coherence to the plain VAE."""
-    for kind in {name.split("-")[1] for name in names}:
-        chosen = [name for name in names if name.split("-")[1] == kind]
-        told = {_named(name): turned(given.runs / name, given.mnist, given.count) for name in (chosen[0], chosen[-1])}
+def _drawn(names: Sequence[str], given: argparse.Namespace) -> None:
+    """Draw sequences of the first seed of each row, and observed rolls from the longest coherence to the plain VAE."""
+    first = {row: runs[0] for row, runs in grouped(names).items()}
+    for row, name in first.items():
+        source = _source(_config(given.runs / name, given.mnist))
+        rolls(run.load_latent(given.runs / name), source, _named(row), given.images / f"{row.replace('-', '_')}.png")
+    for kind in {row.split("-")[1] for row in first}:
+        chosen = [row for row in first if row.split("-")[1] == kind]
+        told = {
+            _named(row): turned(given.runs / first[row], given.mnist, given.count) for row in (chosen[0], chosen[-1])
+        }
         save(draw_capsule_rolls(told), given.images / f"tvae_{kind}_capsules.png", force=True)
 
 
@@ -311,18 +346,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in order(names):
         found[name] = judged(given.runs / name, given.mnist, given.count)
         print(name, flush=True)
-        if given.images is not None:
-            config = _config(given.runs / name, given.mnist)
-            target = given.images / f"{name.replace('-', '_')}.png"
-            rolls(run.load_latent(given.runs / name), _source(config), _named(name), target)
-    if given.images is not None and found:
-        _drawn_rolls(list(found), given)
+    if given.images is not None:
+        _drawn(list(found), given)
     sprites = [name for name, entry in found.items() if entry["sequences"] == "sprites"]
     shapes = {name: by_shape(given.runs / name, 3 * given.count) for name in sprites}
     origins = {name: _origin(given.runs / name) for name in found}
+    seeds = {name: _config(given.runs / name, given.mnist).seed for name in found}
     facts = {
         "split": f"test, {given.count} sequences of each factor, log p(x) of 32 with 10 draws",
         "training": _trained(found, origins),
+        "seeds": _seeds(seeds),
         "chance": "; ".join(
             f"E {entry['figures']['equivariance_chance']:,.0f} on {_SETS[entry['sequences']]}"
             for entry in {entry["sequences"]: entry for entry in found.values()}.values()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks import retrieval_page as page
 from ondee import run
-from ondee.plot.latent import draw_rolls
+from ondee.plot.rolls import draw_rolls
 from ondee.plot.style import save
 from ondee.topographic.digits import digits_of
 from ondee.topographic.judging import unrolled

@@ -28,6 +28,29 @@ def test_rows_are_in_the_order_of_their_coherence():
     assert tvae_rows.order([name for name in names if name != "tvae-rain-0"]) == kept
 
 
+def test_runs_that_differ_by_their_seed_are_one_row():
+    names = ["tvae-mnist-18-seed1", "tvae-mnist-18-seed10", "tvae-mnist-18-turning", "tvae-mnist-5"]
+    found = tvae_rows.grouped(names)
+    assert found == {"tvae-mnist-18": names[:2], "tvae-mnist-18-turning": names[2:3], "tvae-mnist-5": names[3:]}
+
+
+def _figures(likelihood, share, rolled):
+    """A run with one factor."""
+    told = {"log_likelihood": likelihood, "divergence": 7.25, "equivariance_untrained": 40.0, "capcorr_x": share}
+    figures = {**told, "capcorr_x_untrained": 0.5, "rolled_x": rolled, "frozen_x": 9.0}
+    return {"figures": figures, "sequences": "sprites", "factors": ["x"]}
+
+
+def test_seeds_of_a_row_are_told_by_their_median_and_ends():
+    runs = [_figures(-300.0, 0.2, 3), _figures(-200.0, 0.9, 5), _figures(-100.0, 0.3, 2)]
+    found = {f"tvae-dsprites-15-seed{seed}": run for seed, run in enumerate(runs, 1)}
+    text = tvae_rows.tables({**found, "tvae-dsprites-5": _figures(-4.0, -0.25, 8)})
+    assert "| TVAE, 15 frames | −200 [−300, −100] | – | – | 7.2 |" in text and "| 40 |" in text
+    assert "| TVAE, 15 frames | 0.30 [0.20, 0.90] | 3 / 9 |" in text
+    assert "| TVAE, 5 frames | −0.25 | 8 / 9 |" in text
+    assert "Before any training, TVAE, 15 frames has CapCorr x 0.50." in text
+
+
 def test_the_page_tells_factors_and_shapes_and_draws_rolls(runs, tmp_path):
     out = tmp_path / "T.md"
     words = [str(runs), "--count", "6", "--images", str(tmp_path), "--out", str(out), "--name", "tried"]

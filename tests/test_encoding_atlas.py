@@ -16,7 +16,7 @@ from ondee.encoding.atlas import atlas as laid_out
 from ondee.encoding.tiling import Tiling
 from ondee.errors import ConfigError
 from ondee.grid import LOCAL, Grid
-from ondee.plot.latent import draw_atlas
+from ondee.plot.atlas import draw_atlas
 from ondee.run import RainLearnt
 from ondee.topographic.model import LatentSettings, TopographicVAE
 

@@ -209,7 +209,7 @@ def atlas(
     needs_torch("torch", "safetensors")
     check_target(out, SUFFIXES, force=force)
     from ondee import encoding
-    from ondee.plot.latent import draw_atlas
+    from ondee.plot.atlas import draw_atlas
     from ondee.plot.style import moment, save
 
     found = encoding.atlas(run, radar, start=start, end=end, **(reading or {}))

@@ -88,7 +88,7 @@ def _draw(folder: Path, scene: Any, metrics: list[dict[str, Any]]) -> None:
 def _pictured(scene: Any) -> Any:
     """A figure of patches, or of sequences."""
     if hasattr(scene, "rolled"):
-        from ondee.plot.latent import draw_rolls
+        from ondee.plot.rolls import draw_rolls
 
         title = f"validation sequences after {scene.step} steps"
         return draw_rolls(scene.frames, scene.reconstructed, scene.rolled, rain=scene.is_rain, title=title)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ondee.output import check_target, disk_errors, whole
-from ondee.plot.latent import draw_rolls
+from ondee.plot.rolls import draw_rolls
 from ondee.plot.style import Style, encoded_all, styled
 from ondee.plot.training import draw_learning
 from ondee.report.figures import kept

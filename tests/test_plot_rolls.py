@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from ondee.plot.latent import draw_capsule_rolls, draw_places
+from ondee.plot.rolls import draw_capsule_rolls, draw_places
 
 
 @pytest.fixture(autouse=True)
