@@ -313,16 +313,17 @@ def _shapes(found: Mapping[str, Mapping[str, tuple[float, float]]], count: int) 
 
 
 def _drawn(names: Sequence[str], given: argparse.Namespace) -> None:
-    """Draw sequences of the first seed of each row, and observed rolls from the longest coherence to the plain VAE."""
+    """Draw of each set the sequences of the longest coherence, and observed rolls of it and of the plain VAE.
+
+    It is the first seed that is drawn; ``ondee report`` has pictures of all runs.
+    """
     first = {row: runs[0] for row, runs in grouped(names).items()}
-    for row, name in first.items():
-        source = _source(_config(given.runs / name, given.mnist))
-        rolls(run.load_latent(given.runs / name), source, _named(row), given.images / f"{row.replace('-', '_')}.png")
     for kind in {row.split("-")[1] for row in first}:
         chosen = [row for row in first if row.split("-")[1] == kind]
-        told = {
-            _named(row): turned(given.runs / first[row], given.mnist, given.count) for row in (chosen[0], chosen[-1])
-        }
+        longest, place = chosen[0], given.runs / first[chosen[0]]
+        source, target = _source(_config(place, given.mnist)), given.images / f"{longest.replace('-', '_')}.png"
+        rolls(run.load_latent(place), source, _named(longest), target)
+        told = {_named(row): turned(given.runs / first[row], given.mnist, given.count) for row in (longest, chosen[-1])}
         save(draw_capsule_rolls(told), given.images / f"tvae_{kind}_capsules.png", force=True)
 
 
