@@ -34,7 +34,7 @@ from ondee.topographic.sprites import SHAPES
 from ondee.training.latents import sequences_of
 from ondee.training.settings import LatentConfig
 
-__all__ = ["by_shape", "grouped", "main", "order", "tables", "turned"]
+__all__ = ["by_shape", "grouped", "main", "order", "seeds_told", "tables", "turned"]
 
 _SEED = 11
 _KEPT = "judged.json"
@@ -202,8 +202,14 @@ def _trained(found: Mapping[str, Mapping[str, Any]], origins: Mapping[str, Mappi
     return "; ".join(told)
 
 
-def _seeds(seeds: Mapping[str, int]) -> str:
-    """Which seeds the rows were trained with; rows that have fewer than others are named."""
+def seeds_told(seeds: Mapping[str, int]) -> str:
+    """Which seeds the rows were trained with; rows that have fewer than others are named.
+
+    Parameters
+    ----------
+    seeds
+        By the name of the run.
+    """
     groups = {row: sorted(seeds[name] for name in names) for row, names in grouped(seeds).items()}
     usual = max(groups.values(), key=len, default=[])
     told = ", ".join(map(str, usual))
@@ -356,7 +362,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = {
         "split": f"test, {given.count} sequences of each factor, log p(x) of 32 with 10 draws",
         "training": _trained(found, origins),
-        "seeds": _seeds(seeds),
+        "seeds": seeds_told(seeds),
+        "trained on commit": ", ".join(sorted({entry["commit"][:7] or "unknown" for entry in origins.values()})),
         "chance": "; ".join(
             f"E {entry['figures']['equivariance_chance']:,.0f} on {_SETS[entry['sequences']]}"
             for entry in {entry["sequences"]: entry for entry in found.values()}.values()

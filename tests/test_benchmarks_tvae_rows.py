@@ -51,11 +51,19 @@ def test_seeds_of_a_row_are_told_by_their_median_and_ends():
     assert "Before any training, TVAE, 15 frames has CapCorr x 0.50." in text
 
 
+def test_rows_with_fewer_seeds_than_others_are_named():
+    seeds = {"tvae-mnist-18-seed2": 2, "tvae-mnist-18-seed1": 1, "tvae-mnist-5-seed1": 1, "tvae-mnist-vae-seed3": 3}
+    told = tvae_rows.seeds_told(seeds)
+    assert told.startswith("1, 2; tables tell the median and, in brackets, the lowest and the highest")
+    assert told.endswith("; fewer or others: tvae-mnist-5 1, tvae-mnist-vae 3")
+
+
 def test_the_page_tells_factors_and_shapes_and_draws_rolls(runs, tmp_path):
     out = tmp_path / "T.md"
     words = [str(runs), "--count", "6", "--images", str(tmp_path), "--out", str(out), "--name", "tried"]
     assert tvae_rows.main(words) == 0
     text = out.read_text()
+    assert "- seeds: 0\n" in text and "- trained on commit: " in text
     for row in ("**dSprites**", "CapCorr orientation", "| square | ellipse | heart |", "of 18 sequences together"):
         assert row in text, row
     assert "nan" not in text and text.count("<!-- tried -->") == 1
