@@ -198,7 +198,8 @@ def _trained(found: Mapping[str, Mapping[str, Any]], origins: Mapping[str, Mappi
         if chosen:
             steps = sorted({f"{entry['steps']:,}" for entry in chosen})
             minutes = [entry["seconds"]["training"] / 60 for entry in chosen]
-            told.append(f"{title} {', '.join(steps)} steps, {min(minutes):.0f} to {max(minutes):.0f} min on one thread")
+            ends = dict.fromkeys(f"{end:.0f}" for end in (min(minutes), max(minutes)))
+            told.append(f"{title} {', '.join(steps)} steps, {' to '.join(ends)} min on one thread")
     return "; ".join(told)
 
 
