@@ -226,7 +226,7 @@ def _named(name: str) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+    return "–" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # no −0.00
 
 
 def _number(value: float | None) -> str:

@@ -44,10 +44,12 @@ def _figures(likelihood, share, rolled):
 def test_seeds_of_a_row_are_told_by_their_median_and_ends():
     runs = [_figures(-300.0, 0.2, 3), _figures(-200.0, 0.9, 5), _figures(-100.0, 0.3, 2)]
     found = {f"tvae-dsprites-15-seed{seed}": run for seed, run in enumerate(runs, 1)}
-    text = tvae_rows.tables({**found, "tvae-dsprites-5": _figures(-4.0, -0.25, 8)})
+    text = tvae_rows.tables(
+        {**found, "tvae-dsprites-5": _figures(-4.0, -0.25, 8), "tvae-dsprites-vae": _figures(-4.0, -0.004, 8)}
+    )
     assert "| TVAE, 15 frames | −200 [−300, −100] | – | – | 7.2 |" in text and "| 40 |" in text
     assert "| TVAE, 15 frames | 0.30 [0.20, 0.90] | 3 / 9 |" in text
-    assert "| TVAE, 5 frames | −0.25 | 8 / 9 |" in text
+    assert "| TVAE, 5 frames | −0.25 | 8 / 9 |" in text and "| VAE | 0.00 | 8 / 9 |" in text
     assert "Before any training, TVAE, 15 frames has CapCorr x 0.50." in text
 
 
