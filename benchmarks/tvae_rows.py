@@ -177,8 +177,8 @@ def _rolling(found: Mapping[str, Mapping[str, Any]]) -> str:
         rows.append([_named(row), *shares, *pairs])
     row, figures = next(iter(groups.items()))
     before = [_spread([made.get(f"capcorr_{key}_untrained") for made in figures], _share) for key in factors]
-    told = ", ".join(f"{key} {share}" for key, share in zip(factors, before, strict=True))
-    return page.table_of(heads, rows) + f"\nBefore any training, {_named(row)} has CapCorr {told}.\n"
+    rows.append([f"{_named(row)}, before any training", *before, *("–" for _ in factors)])
+    return page.table_of(heads, rows)
 
 
 def _spread(values: Sequence[float | None], form: Callable[[float | None], str], *, is_alone: bool = False) -> str:

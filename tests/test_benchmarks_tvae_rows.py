@@ -50,7 +50,7 @@ def test_seeds_of_a_row_are_told_by_their_median_and_ends():
     assert "| TVAE, 15 frames | −200 [−300, −100] | – | – | 7.2 |" in text and "| 40 |" in text
     assert "| TVAE, 15 frames | 0.30 [0.20, 0.90] | 3 / 9 |" in text
     assert "| TVAE, 5 frames | −0.25 | 8 / 9 |" in text and "| VAE | 0.00 | 8 / 9 |" in text
-    assert "Before any training, TVAE, 15 frames has CapCorr x 0.50." in text
+    assert "| TVAE, 15 frames, before any training | 0.50 | – |" in text
 
 
 def test_rows_with_fewer_seeds_than_others_are_named():
