@@ -117,15 +117,18 @@ class _Pair(NamedTuple):
 
 
 def _pairs(ours: TopographicVAE, plain: PlainVAE) -> Iterator[_Pair]:
-    linear = [layer for layer in ours.modules() if isinstance(layer, nn.Linear)]
     convolved = [layer for layer in plain.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-    for one, other in zip(linear, convolved, strict=True):
-        turned = isinstance(other, nn.ConvTranspose2d)
+    for one, other in zip(_layers(ours), convolved, strict=True):
+        turned = isinstance(one, nn.Linear) and isinstance(other, nn.ConvTranspose2d)
         yield _Pair(one.weight, other.weight, partial(_laid, shape=other.weight.shape, turned=turned))
-        bias = ours.decoder.bias if one.bias is None else one.bias  # the last layer has one of each plane
-        assert isinstance(bias, Tensor) and other.bias is not None
-        yield _Pair(bias, other.bias, torch.flatten)
+        assert one.bias is not None and other.bias is not None
+        yield _Pair(one.bias, other.bias, torch.flatten)
     yield _Pair(ours.topography.centre, plain.centre, torch.flatten)
+
+
+def _layers(ours: TopographicVAE) -> list[nn.Linear | nn.ConvTranspose2d]:
+    """Layers of ours: fully connected ones, the last of them kept as a transposed convolution."""
+    return [layer for layer in ours.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d)]
 
 
 def _laid(weight: Tensor, shape: Sequence[int], *, turned: bool) -> Tensor:
@@ -262,14 +265,14 @@ def products(ours: TopographicVAE, frames: int, repeats: int) -> float:
     repeats
         Of each product.
     """
-    linear = [layer for layer in ours.modules() if isinstance(layer, nn.Linear)]
     pixels = math.prod(ours.shape)
     spent = 0.0
-    for layer in linear:
-        weight = layer.weight.detach()
+    for layer in _layers(ours):
+        weight = layer.weight.detach().flatten(1)
+        weight = weight if isinstance(layer, nn.Linear) else weight.T.contiguous()
         seen, missed = torch.rand(frames, weight.shape[1]), torch.rand(frames, weight.shape[0])
         tasks = [lambda w=weight, s=seen: s @ w.T, lambda s=seen, m=missed: m.T @ s]
-        if layer.in_features != pixels:  # nothing is learnt before the first layer of an encoder
+        if weight.shape[1] != pixels:  # nothing is learnt before the first layer of an encoder
             tasks.append(lambda w=weight, m=missed: m @ w)
         spent += sum(_median(task, repeats) for task in tasks)
     return spent

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from ondee.nn.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder, DenseDecoder, DenseEncoder, Heads
+from ondee.nn.autoencoder import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    DenseDecoder,
+    DenseEncoder,
+    Heads,
+    WholeImage,
+)
 
 SHAPES = [(1, 28, 28), (3, 45, 61), (2, 7, 1), (1, 64, 64)]
 
@@ -79,7 +86,7 @@ def test_every_pixel_is_seen_and_made(kind):
 def test_a_decoder_without_layers_between_is_linear():
     decoder = DenseDecoder((2, 3, 3), 6, ())
     with torch.no_grad():
-        decoder.bias.fill_(0.5)
+        decoder.last.bias.fill_(0.5)
         nought = decoder(torch.zeros(1, 6))
         torch.testing.assert_close(decoder(-latents()) - nought, nought - decoder(latents()))
         assert bool((nought == 0.5).all())
@@ -87,13 +94,29 @@ def test_a_decoder_without_layers_between_is_linear():
 
 def test_a_dense_decoder_has_one_bias_for_each_plane():
     decoder = DenseDecoder((3, 4, 5), 6)
-    assert decoder.bias.shape == (3, 1, 1)
+    assert decoder.last.bias.shape == (3,)
     with torch.no_grad():
         before = decoder(latents())
-        decoder.bias[1] = 2.0
+        decoder.last.bias[1] = 2.0
         moved = decoder(latents()) - before
     assert bool((moved[:, [0, 2]] == 0).all())
     torch.testing.assert_close(moved[:, 1], torch.full((4, 4, 5), 2.0))
+
+
+def test_the_last_layer_is_a_transposed_convolution_that_begins_as_a_connected_layer():
+    torch.manual_seed(5)
+    layer = torch.nn.Linear(6, 60, bias=False)
+    torch.manual_seed(5)
+    whole = WholeImage(6, (3, 4, 5))
+    weight, bias = whole.part()
+    assert torch.equal(weight, layer.weight) and weight.T.is_contiguous()
+    assert torch.equal(bias, torch.zeros(60))
+    with torch.no_grad():
+        whole.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
+        convolved = whole(latents()[..., None, None])
+        torch.testing.assert_close(convolved.flatten(1), torch.nn.functional.linear(latents(), *whole.part()))
+        whole.reset_parameters()
+        assert bool((whole.bias == 0).all()) and not torch.equal(whole.part()[0], layer.weight)
 
 
 def test_dense_layers_have_the_published_widths():

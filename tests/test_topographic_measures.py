@@ -7,6 +7,7 @@ import torch
 from ondee.errors import ConfigError
 from ondee.generative.noise import Noise
 from ondee.topographic.coherence import Coherence
+from ondee.topographic.judging import untrained
 from ondee.topographic.measures import (
     active_units,
     capsule_correlation,
@@ -199,6 +200,20 @@ def test_units_count_that_differ_from_the_prior():
     divergence[:, 0, 1] = 0.02
     divergence[:3, 1, 2] = 1  # in a few frames alone
     assert active_units(divergence) == 1 and active_units(divergence, least=0.005) == 2
+
+
+@pytest.mark.parametrize("network", [{}, {"network": "convolutional", "widths": [8, 8], "features": 8}])
+def test_nothing_learnt_is_left_in_an_untrained_model(network):
+    told = {"capsules": 2, "dimensions": (3,), "coherence": {"frames": 3, "width": 1}, "centre": 7.0, **network}
+    model = TopographicVAE(LatentSettings.model_validate(told), (1, 12, 12))
+    with torch.no_grad():
+        for learnt in model.parameters():
+            learnt.fill_(3.0)
+    before, after = (dict(untrained(model, seed).named_parameters()) for seed in (1, 2))
+    for name, weights in before.items():
+        assert not bool((weights == 3).any()), name
+        assert weights.unique().numel() == 1 or not torch.equal(weights, after[name]), name
+    assert bool((before["topography.centre"] == 7).all())
 
 
 @pytest.mark.parametrize("factor", [0, 3])

@@ -564,8 +564,8 @@ def test_a_history_longer_than_the_sequence_is_empty_before_it():
 @pytest.mark.parametrize("frames", [1, 3])
 def test_latents_of_the_prior_have_the_law_of_student(frames):
     made = model(coherence={"frames": frames, "width": 3}, centre=0.0)
-    latents = made.prior(5, Noise(1, keys=range(2000)))
-    assert latents.shape == (2000, 5, 2, 4)
+    latents = made.prior(5, Noise(1, keys=range(5000)))
+    assert latents.shape == (5000, 5, 2, 4)
     neighbours = len(list(Coherence(frames=frames, width=3).offsets(0)))
     one = latents[:, 2, 1, 3].detach().numpy() * math.sqrt(neighbours)
     assert stats.kstest(one, stats.t(neighbours).cdf).pvalue > 0.01

@@ -21,6 +21,8 @@ __all__ = ["BLOCK", "Noise", "drawn_integers", "keyed", "mixed"]
 
 BLOCK = 64
 """Side of the blocks of the lattice on which noise is drawn, pixels."""
+_AT_ONCE = 16
+"""Normal numbers that PyTorch makes at once: of whole blocks of them, fewer are the first of more."""
 _FADED = 1e-3
 """Share of a moment's noise that is no longer followed into later moments."""
 
@@ -48,7 +50,8 @@ class Noise:
 
     Notes
     -----
-    The generator is Philox4x64 [1]_: its counter holds block, member and key, and no state goes from draw to draw.
+    The generator is Philox4x64 [1]_: its counter holds block, member and key, and no state goes from draw to draw. That
+    of vectors is PyTorch's, a Mersenne twister, seeded for each of them by 32 bits mixed from seed, stream and key.
     Persistence is an AR(1) process in its moving-average form, cut where it has faded to 0.001 and
     scaled back to variance 1: a moment can be drawn without those before it.
 
@@ -100,9 +103,15 @@ class Noise:
         return torch.tensor(drawn, dtype=torch.float32, device=self.device)
 
     def vectors(self, stream: str, count: int) -> Tensor:
-        """So many standard normal numbers for each sample, ``(B, count)``, float32: for what lies on no lattice."""
-        drawn = [self._generator(stream, key, 0, -1, -1).standard_normal(count, np.float32) for key in self.keys]
-        return torch.from_numpy(np.array(drawn)).to(self.device)
+        """So many standard normal numbers for each sample, ``(B, count)``, float32: for what lies on no lattice.
+
+        They are PyTorch's own, three times as quick as those of the lattice where a step of learning needs many.
+        """
+        drawn = torch.empty(len(self.keys), -(-count // _AT_ONCE) * _AT_ONCE, dtype=torch.float32)
+        generator = torch.Generator()
+        for key, row in zip(self.keys, drawn, strict=True):
+            row.normal_(generator=generator.manual_seed(_state(self.seed, stream, key)))
+        return drawn[:, :count].to(self.device)
 
     def _persistent(self, stream: str, key: int, member: int) -> NDArray[np.float32]:
         """Normal noise of a moment: its own, and what is left of that of the moments before."""
@@ -185,7 +194,10 @@ def drawn_integers(seed: int, stream: str, key: int, sizes: Sequence[int], attem
     >>> all(0 <= value < 6 for value in drawn_integers(7, "dice", 0, [6, 6, 6]))
     True
     """
-    state = mixed((seed ^ _named(stream)) & _WORD)
-    state = mixed((state + key * _GOLDEN) & _WORD)
-    state = mixed((state + attempt * _GOLDEN) & _WORD)
+    state = mixed((_state(seed, stream, key) + attempt * _GOLDEN) & _WORD)
     return [mixed((state + place * _GOLDEN) & _WORD) * size >> 64 for place, size in enumerate(sizes, 1)]
+
+
+def _state(seed: int, stream: str, key: int) -> int:
+    """64 bits of their own for each seed, stream and key."""
+    return mixed((mixed((int(seed) ^ _named(stream)) & _WORD) + int(key) * _GOLDEN) & _WORD)

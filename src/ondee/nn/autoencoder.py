@@ -64,13 +64,43 @@ class DenseDecoder(nn.Module):
         self.shape = shape
         widths = [latents, *(entry * latents for entry in hidden)]
         self.layers = nn.Sequential(_dense(widths), nn.ReLU()) if hidden else nn.Identity()
-        self.last = nn.Linear(widths[-1], math.prod(shape), bias=False)
-        self.bias = nn.Parameter(torch.zeros(shape[0], 1, 1))  # one for a plane, as of a transposed convolution
+        self.last = WholeImage(widths[-1], shape)
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(N, latents)`` to ``(N, planes, H, W)``."""
-        last = (self.last.weight, self.bias.expand(self.shape).flatten())
-        return connected(latents, [*_parts(self.layers), last]).reshape(-1, *self.shape)
+        return connected(latents, [*_parts(self.layers), self.last.part()]).reshape(-1, *self.shape)
+
+
+class WholeImage(nn.ConvTranspose2d):
+    """A transposed convolution as large as the image, which is a fully connected layer with one bias for a plane.
+
+    Its weights are kept as those of a transposed convolution are, inputs first: of a layer to many more outputs
+    the gradients are quicker so. They begin as those of a fully connected layer.
+
+    Parameters
+    ----------
+    inputs
+        Numbers of which an image is made.
+    shape
+        Planes, height and width of the image.
+    """
+
+    def __init__(self, inputs: int, shape: tuple[int, int, int]) -> None:
+        super().__init__(inputs, shape[0], shape[1:])
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw weights as :class:`torch.nn.Linear` does; biases are 0."""
+        bound = 1 / math.sqrt(self.in_channels)
+        drawn = torch.empty(self.weight[0].numel(), self.in_channels).uniform_(-bound, bound)
+        self.weight.copy_(drawn.T.reshape(self.weight.shape))
+        assert self.bias is not None
+        self.bias.zero_()
+
+    def part(self) -> tuple[Tensor, Tensor]:
+        """Weight ``(pixels, inputs)`` and bias ``(pixels,)`` of the fully connected layer."""
+        assert self.bias is not None
+        return self.weight.flatten(1).T, self.bias[:, None].expand(-1, math.prod(self.kernel_size)).flatten()
 
 
 def _dense(widths: Sequence[int]) -> nn.Sequential:

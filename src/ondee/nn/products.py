@@ -101,7 +101,7 @@ class _Connected(torch.autograd.Function):
         missed = missed.contiguous()
         for place in range(count - 1, -1, -1):
             if needed[2 * place + 1]:
-                gradients[2 * place] = _made(missed.T, seen[place].T)
+                gradients[2 * place] = _gradient(missed, seen[place], weights[place])
             if needed[2 * place + 2]:
                 gradients[2 * place + 1] = missed.sum(0)
             if place or needed[0]:
@@ -109,6 +109,13 @@ class _Connected(torch.autograd.Function):
             if place:  # where the rectifier before let nothing through, nothing comes back
                 missed = torch.ops.aten.threshold_backward(missed, seen[place], 0)
         return (missed if needed[0] else None, *gradients)
+
+
+def _gradient(missed: Tensor, seen: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of a weight, which lies in memory as the weight does."""
+    if weight.T.is_contiguous():
+        return _made(seen.T, missed.T).T
+    return _made(missed.T, seen.T)
 
 
 def _made(values: Tensor, weight: Tensor | None, bias: Tensor | None = None, *, is_rectified: bool = False) -> Tensor:

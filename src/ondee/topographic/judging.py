@@ -61,14 +61,11 @@ def untrained(model: TopographicVAE, seed: int) -> TopographicVAE:
             return TopographicVAE(model.settings, model.shape).eval()
         fresh = copy.deepcopy(model)
         for part in fresh.modules():
-            if isinstance(part, nn.Linear | nn.Conv2d | nn.GroupNorm):
+            if isinstance(part, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.GroupNorm):
                 part.reset_parameters()
     with torch.no_grad():
         if fresh.topography.is_topographic:
             fresh.topography.centre.fill_(model.settings.centre)
-        for name, parameter in fresh.named_parameters():
-            if name == "decoder.bias":
-                parameter.zero_()
     return fresh.eval()
 
 

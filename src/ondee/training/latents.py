@@ -237,8 +237,8 @@ class LatentMaterial(Material):
         return super().optimiser()
 
     def decays(self, name: str, parameter: torch.nn.Parameter) -> bool:
-        """Neither mu nor the bias of a plane does."""
-        return parameter.ndim > 1 and name not in ("topography.centre", "decoder.bias")
+        """Neither mu nor a bias does."""
+        return parameter.ndim > 1 and name != "topography.centre"
 
     def odd(self, batch: Sequences) -> str:
         """The first infinite or implausible rain rate."""
