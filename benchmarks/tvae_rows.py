@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks import retrieval_page as page
 from ondee import run
+from ondee.generative import noise
 from ondee.plot.rolls import draw_capsule_rolls, draw_rolls
 from ondee.plot.style import save
 from ondee.topographic import judging, measures, sequences
@@ -100,7 +101,7 @@ def _config(place: Path, mnist: Path | None) -> LatentConfig:
 
 def _code() -> str:
     """Print of the code that the figures come from."""
-    texts = [Path(str(module.__file__)).read_bytes() for module in (judging, measures, sequences)]
+    texts = [Path(str(module.__file__)).read_bytes() for module in (judging, measures, noise, sequences)]
     return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ondee.nn.products import connected
 
-__all__ = ["ConvolutionalDecoder", "ConvolutionalEncoder", "DenseDecoder", "DenseEncoder", "Heads"]
+__all__ = ["ConvolutionalDecoder", "ConvolutionalEncoder", "DenseDecoder", "DenseEncoder", "Heads", "WholeImage"]
 
 
 class DenseEncoder(nn.Module):
