@@ -4,7 +4,7 @@
 #   tools/train_tvae.sh [--schedule fast|paper] [--mnist FOLDER] [--work FOLDER] [--seeds "1 2 3"] [--only NAME]
 #                       [--accelerator auto|cpu|gpu] [--dry-run]
 #
-# `fast` is that of configs/tvae-*.yaml: about six minutes a row on one core. `paper` is the published one, 600,000 steps
+# `fast` is that of configs/tvae-*.yaml: about four minutes a row on one core. `paper` is the published one, 600,000 steps
 # of gradient descent with momentum, for a GPU. Without --mnist only the rows of sprites are trained. All lies in the work
 # folder: configs/ and runs/. Run it again to go on where it was cut short; give --only again for several rows.
 set -euo pipefail
